@@ -1,0 +1,1 @@
+"""The typed messages that actors exchange, one file per receiving actor."""

@@ -1,0 +1,65 @@
+"""What a SipAdapter hears: the outbound port of the actors."""
+
+from __future__ import annotations
+
+from actors.messages.lifecycle import Ping, Wake
+from actors.model import Flow, Header, MessageId, TransactionKey, Value
+
+
+class Answer(Value, frozen=True, gc=False):
+    """A final answer to one request, by its server transaction."""
+
+    transaction: TransactionKey
+    status: int
+    reason: str = ""
+    """Empty: the reason phrase of RFC 3261 for that status."""
+    message_id: MessageId | None = None
+    """Becomes the header `Angarium-Id`."""
+    headers: tuple[Header, ...] = ()
+    """More headers, complete (Contact, Expires, WWW-Authenticate, Retry-After, ...)."""
+
+
+class OutboundRequest(Value, frozen=True, gc=False):
+    """A request to one device over its flow."""
+
+    delivery: int
+    """Comes back in the result; unique in this run."""
+    flow: Flow
+    method: str
+    """`MESSAGE` or `OPTIONS`."""
+    target: bytes
+    """Request-URI: the contact as it was registered."""
+    token: str
+    """Hex, at least 128 bits, a function of node key, message, device and attempt: the branch is `z9hG4bK` + token
+    and the From tag its first 16 characters. The same request is the same bytes after a restart (PROTOCOL 10)."""
+    from_uri: bytes
+    """Without brackets and display name."""
+    to_uri: bytes
+    call_id: bytes
+    cseq: int
+    display: bytes = b""
+    headers: tuple[Header, ...] = ()
+    body: bytes = b""
+    message_id: MessageId | None = None
+    route: tuple[bytes, ...] = ()
+
+
+class AnswerRequests(Value, frozen=True, gc=False):
+    """Answer these server transactions. Repeats are absorbed, unknown transactions ignored."""
+
+    items: tuple[Answer, ...]
+
+
+class SendRequests(Value, frozen=True, gc=False):
+    """Send these requests; each ends in exactly one `DeliveryResult`."""
+
+    items: tuple[OutboundRequest, ...]
+
+
+class CloseFlow(Value, frozen=True, gc=False):
+    """Close a stream connection; a datagram flow is forgotten."""
+
+    flow: Flow
+
+
+SipAdapterCommand = AnswerRequests | SendRequests | CloseFlow | Wake | Ping

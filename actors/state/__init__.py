@@ -1,0 +1,1 @@
+"""What actors decide: pure classes without threads, clocks or Pykka."""

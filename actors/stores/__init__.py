@@ -1,0 +1,1 @@
+"""Stores below the Storage actor: what must outlive the process."""
