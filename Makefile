@@ -1,0 +1,76 @@
+# The verbs of this project. `make demo` and `make test` need nothing but Python 3.11 or newer.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+TYPED := $(wildcard actors sip_adapter apps examples tests benchmarks)
+# What pytest is given: make test T="tests/apps -k config"
+T ?=
+
+.PHONY: help venv demo test run lint bench faults clean
+
+help:
+	@echo "make demo    show that it works: messages delivered, one kept across a kill -9"
+	@echo "make test    run the tests (T='tests/apps -k name' for some of them)"
+	@echo "make run     start a node to try with a phone, on 127.0.0.1:5060 over UDP and TCP"
+	@echo "make lint    check style, types and imports"
+	@echo "make bench   measure rates, latency and memory"
+	@echo "make faults  the long fault runs: kills, power cuts, damaged files"
+	@echo "make venv    only the virtual environment, in $(VENV)"
+	@echo "make clean   remove what was built, the virtual environment too"
+
+venv: $(VENV)/.installed-dev
+
+# Takes $(PYTHON) if it is new enough, else the newest python3.x that is; says what to do if there is none.
+define make_venv
+	@$(BIN)/python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+	    for python in $(PYTHON) python3.14 python3.13 python3.12 python3.11; do \
+	        $$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && break; python=; \
+	    done; \
+	    if [ -z "$$python" ]; then \
+	        echo "angarium needs Python 3.11 or newer; '$(PYTHON)' is $$($(PYTHON) -V 2>&1)." \
+	             "Install one, or name it: make PYTHON=/path/to/python3.11" >&2; exit 1; fi; \
+	    echo "making $(VENV) with $$($$python -V)"; \
+	    $$python -m venv --clear $(VENV) || { \
+	        echo "cannot make a virtual environment; on Debian and Ubuntu: apt install python3-venv" >&2; exit 1; }; }
+endef
+
+$(VENV)/.installed-run: setup.cfg pyproject.toml
+	$(make_venv)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
+	@touch $@
+
+$(VENV)/.installed-test: setup.cfg pyproject.toml
+	$(make_venv)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test]'
+	@touch $(VENV)/.installed-run $@
+
+$(VENV)/.installed-dev: setup.cfg pyproject.toml
+	$(make_venv)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@touch $(VENV)/.installed-run $(VENV)/.installed-test $@
+
+demo: $(VENV)/.installed-run
+	@$(BIN)/angarium demo
+
+test: $(VENV)/.installed-test
+	$(BIN)/python -m pytest $(T)
+
+run: $(VENV)/.installed-run
+	$(BIN)/angarium node --name a --listen udp://127.0.0.1:5060 --listen tcp://127.0.0.1:5060 \
+	    --data ./angarium-data --open
+
+lint: $(VENV)/.installed-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy $(TYPED)
+	$(BIN)/lint-imports
+
+bench: $(VENV)/.installed-test
+	$(BIN)/python -m benchmarks.run
+
+faults: $(VENV)/.installed-test
+	ANGARIUM_FAULTS=full $(BIN)/python -m pytest --timeout 3600 tests/faults
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

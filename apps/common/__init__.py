@@ -1,0 +1,1 @@
+"""What the programs share: settings, logs, process handling, output and exit codes."""
