@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
+import pykka
+from pykka._actor import ActorInbox
+
 from actors.ref import Ref
 
 
@@ -22,3 +25,13 @@ class Scheduler(Protocol):
 
     def after(self, delay: float, target: Ref[Any], message: object) -> None:
         """Tell `target` the message in `delay` seconds (0 or more)."""
+
+
+class Runtime(Protocol):
+    """Where actors live: on threads, on a network loop, or in a seeded simulation (Pykka's points for actor types)."""
+
+    def create_inbox(self) -> ActorInbox:
+        """Make the inbox of an actor that is about to start."""
+
+    def start_loop(self, actor: pykka.Actor) -> None:
+        """Run the actor's loop from now on; must not block."""
