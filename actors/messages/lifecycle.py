@@ -54,4 +54,10 @@ class WatchActor(Value, frozen=True, gc=False):
     target: Ref[Any]
 
 
+class Listening(Value, frozen=True, gc=False):
+    """An adapter's sockets are open: `udp://127.0.0.1:5060`, ... as they were bound, in the order asked."""
+
+    addresses: tuple[str, ...]
+
+
 SupervisorCommand = ActorFailed | WatchActor | Pong | Wake

@@ -6,6 +6,29 @@ from actors.messages.lifecycle import Ping, Wake
 from actors.model import Flow, Header, MessageId, TransactionKey, Value
 
 
+class Challenge(Value, frozen=True, gc=False):
+    """A digest challenge (RFC 7616 3.3); one header per algorithm, in the order given (RFC 8760 2.4)."""
+
+    realm: str
+    nonce: str
+    stale: bool = False
+    """The digest was right but for its nonce: the client may answer anew without asking for the password."""
+    algorithms: tuple[str, ...] = ("MD5",)
+    opaque: str = ""
+
+
+class ContactLine(Value, frozen=True, gc=False):
+    """One live binding in the answer to a REGISTER (RFC 3261 10.3 step 8)."""
+
+    uri: bytes
+    """As it was sent."""
+    expires: int
+    """Remaining seconds."""
+    q: float = 1.0
+    params: tuple[Header, ...] = ()
+    """Other contact parameters, sent back as they came; an empty value is a flag."""
+
+
 class Answer(Value, frozen=True, gc=False):
     """A final answer to one request, by its server transaction."""
 
@@ -16,7 +39,15 @@ class Answer(Value, frozen=True, gc=False):
     message_id: MessageId | None = None
     """Becomes the header `Angarium-Id`."""
     headers: tuple[Header, ...] = ()
-    """More headers, complete (Contact, Expires, WWW-Authenticate, Retry-After, ...)."""
+    """More headers, complete."""
+    challenge: Challenge | None = None
+    """Becomes WWW-Authenticate in a 401, Proxy-Authenticate in a 407."""
+    contacts: tuple[ContactLine, ...] = ()
+    """All bindings that are live after a REGISTER."""
+    min_expires: int = 0
+    """Seconds in Min-Expires (423); 0: none."""
+    retry_after: int = 0
+    """Seconds in Retry-After; 0: none."""
 
 
 class OutboundRequest(Value, frozen=True, gc=False):
