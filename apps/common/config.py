@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Callable, Mapping
+from difflib import get_close_matches
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, get_args
@@ -189,9 +190,10 @@ def from_environment(environ: Mapping[str, str]) -> dict[str, Given]:
             where = f"environment {variable}"
             given[names[variable]] = Given(value, where, text=True, base=Path())
         elif variable.startswith(PREFIX) and variable not in OTHER_VARIABLES:
-            hint = did_you_mean(variable, list(names))
-            if hint:
-                raise ConfigError(f"environment {variable}", "", f"there is no such setting{hint}")
+            near = get_close_matches(variable.removeprefix(PREFIX).lower(), FIELDS, n=1, cutoff=0.8)
+            if near:
+                hint = f"did you mean {PREFIX}{near[0].upper()}?"
+                raise ConfigError(f"environment {variable}", "", f"there is no such setting; {hint}")
     return given
 
 

@@ -1,4 +1,4 @@
-"""The command `angarium config`: which settings a node would start with, where from, and whether they hold."""
+"""The command `angarium config`: what a node would start with, where from, and whether it holds."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from apps.common.options import node_options, shown
 def config() -> None:
     """Show and check the settings that `angarium node` would start with.
 
-    Defaults, then the file of --config or ANGARIUM_CONFIG, then variables ANGARIUM_NAME and so on, then flags.
+    Defaults, then the file of --config or ANGARIUM_CONFIG, then variables like ANGARIUM_NAME, then flags.
     """
 
 

@@ -55,7 +55,7 @@ class Logs:
         directory: Path | None = None,
         debug: bool = False,
     ) -> None:
-        """Take over loguru and logging; without a directory only stderr is written. OSError if it cannot be."""
+        """Take over loguru and logging; without a directory only stderr is written; OSError if it fails."""
         self._format = format
         self._directory = directory
         self._program: list[int] = []
@@ -134,16 +134,25 @@ def setup(config: NodeConfig) -> Logs:
 def tame(record: Record) -> None:
     """Make a record's message, exception and fields safe to print; loguru calls it once a line."""
     record["message"] = printable(record["message"])
-    extra = {key: value for key, value in record["extra"].items() if key not in ("fields", "trace", "json")}
-    record["extra"]["fields"] = "".join(f" {key}={printable(str(value))}" for key, value in extra.items())
+    fields = bound(record)
+    record["extra"]["fields"] = "".join(f" {key}={printable(str(value))}" for key, value in fields.items())
+    record["extra"]["trace"] = "".join(f"\n    {line}" for line in trace(record))
+
+
+def bound(record: Record) -> dict[str, Any]:
+    """Return the fields that the caller bound to the line."""
+    return {key: value for key, value in record["extra"].items() if key not in ("fields", "trace", "json")}
+
+
+def trace(record: Record) -> list[str]:
+    """Return the lines of the record's traceback; none shows the value of a variable."""
     error = record["exception"]
-    lines = traceback.format_exception(*error) if error is not None else []
-    trace = [printable(line) for line in "".join(lines).splitlines()]
-    record["extra"]["trace"] = "".join(f"\n    {line}" for line in trace)
-    record["extra"]["json"] = msgspec.json.encode(summary(record, extra, trace), enc_hook=str).decode()
+    if error is None:
+        return []
+    return [printable(line) for line in "".join(traceback.format_exception(*error)).splitlines()]
 
 
-def summary(record: Record, extra: dict[str, Any], trace: list[str]) -> dict[str, Any]:
+def summary(record: Record) -> dict[str, Any]:
     """Return what a JSON line holds: time, level, place and message, then the fields bound to the line."""
     line: dict[str, Any] = {
         "at": record["time"].isoformat(),
@@ -151,9 +160,10 @@ def summary(record: Record, extra: dict[str, Any], trace: list[str]) -> dict[str
         "place": f"{record['name']}:{record['line']}",
         "message": record["message"],
     }
-    if trace:
-        line["trace"] = trace
-    return {**{key: value for key, value in extra.items() if key not in line}, **line}
+    lines = trace(record)
+    if lines:
+        line["trace"] = lines
+    return {**bound(record), **line}
 
 
 def text_layout(_record: Record) -> str:
@@ -169,6 +179,7 @@ def coloured_layout(_record: Record) -> str:
     )
 
 
-def json_layout(_record: Record) -> str:
+def json_layout(record: Record) -> str:
     """Lay a line out as one JSON object."""
+    record["extra"]["json"] = msgspec.json.encode(summary(record), enc_hook=str).decode()
     return "{extra[json]}\n"
