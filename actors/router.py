@@ -1,0 +1,61 @@
+"""Router: says where each message goes."""
+
+from __future__ import annotations
+
+from typing import assert_never
+
+from actors.base import ActorBase, Context
+from actors.messages.lifecycle import Ping, Wake
+from actors.messages.monitor import CountFacts, SetGauges
+from actors.messages.router import (
+    MessagesRouted,
+    NamesAreGone,
+    NamesAreOurs,
+    RouteMessages,
+    RouterCommand,
+    Unknown,
+)
+from actors.ref import Ref
+from actors.state.routing_table import RoutingTable
+
+
+class Router(ActorBase[RouterCommand]):
+    """Sees every message of the node once, and answers at once from its table."""
+
+    name = "router"
+
+    def __init__(self, *, context: Context, monitor: Ref[CountFacts | SetGauges]) -> None:
+        super().__init__(context=context)
+        self._monitor = monitor
+        self._table = RoutingTable()
+        self._unknown = 0
+        self._told_size = -1
+
+    def handle(self, message: RouterCommand) -> None:
+        """Serve one command."""
+        match message:
+            case RouteMessages():
+                self._route(message)
+            case NamesAreOurs():
+                self._table.add(message.names)
+            case NamesAreGone():
+                self._table.remove(message.names)
+            case Wake() | Ping():
+                pass  # no timers here; the base answers pings
+            case _:
+                assert_never(message)
+
+    def _route(self, message: RouteMessages) -> None:
+        destinations = self._table.route(message.envelopes)
+        message.reply_to.tell(MessagesRouted(request=message.request, destinations=destinations))
+        self._unknown += sum(type(destination) is Unknown for destination in destinations)
+
+    def flush(self) -> None:
+        """Tell the monitor what changed since the last flush."""
+        unknown, self._unknown = self._unknown, 0
+        if unknown:
+            self._monitor.tell(CountFacts(counts=(("routes_unknown_total", float(unknown)),)))
+        size = len(self._table)
+        if size != self._told_size:
+            self._told_size = size
+            self._monitor.tell(SetGauges(gauges=(("names_here", float(size)),)))
