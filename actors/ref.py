@@ -50,6 +50,11 @@ class ActorRef(Generic[T]):
         """The reference beneath: for the composition, which starts and stops actors."""
         return self._ref
 
+    @property
+    def alive(self) -> bool:
+        """Whether the actor still serves; a true answer may be out of date at once."""
+        return self._ref.is_alive()
+
     def tell(self, message: T) -> None:
         """Put a message into the actor's inbox, or count it as dead."""
         try:
