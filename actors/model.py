@@ -53,6 +53,8 @@ class Proof(StrEnum):
 
     DIGEST = "digest"
     PEER = "peer"
+    FLOW = "flow"
+    """Open mode, but over a flow that this sender registered over."""
     OPEN = "open"
     NODE = "node"
     """Made by this node itself, as notices are."""

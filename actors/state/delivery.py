@@ -1,0 +1,518 @@
+"""Delivery to devices: one message in flight a device, in order, until it acknowledges (PROTOCOL 8 to 13)."""
+
+from __future__ import annotations
+
+import ipaddress
+import itertools
+from collections.abc import Iterable
+from functools import lru_cache
+from random import Random
+
+import msgspec
+
+from actors.messages.client_manager import DeliveryResult
+from actors.messages.monitor import Level
+from actors.messages.sip_adapter import OutboundRequest
+from actors.messages.storage import Acknowledgement
+from actors.model import Binding, Device, DeviceKey, End, Flow, Seq, Step, StoredMessage, UserName
+from actors.state.addresses import aor
+from actors.state.answers import Meaning, meaning
+from actors.state.client_registry import GUEST, ClientRegistry, UserRecord
+from actors.state.ids import delivery_token
+from actors.state.outbox import Outbox, Read
+from actors.state.registrar import UNSAVED, without_contact
+from actors.state.timers import Deadlines
+
+BUFFER = 32
+"""Messages of one device kept in memory behind the one in flight; what is more is read from the disk again."""
+TRIES = 5
+"""Unanswered tries of one message, each with a sign of life before it, until it steps aside (PROTOCOL 12)."""
+BACKOFF_BASE = 2.0
+BACKOFF_CAP = 300.0
+UNPROVED_PAUSE = 30.0
+"""Seconds between sends that an unauthenticated sign of life may cause (PROTOCOL 13)."""
+PROBE_LIFE = 600.0
+"""Seconds for which an answered OPTIONS proves that a UDP address wants our mail."""
+
+
+class Window:
+    """How far delivery to one device has got. The device's cursor lives here while the node runs."""
+
+    __slots__ = (
+        "acking", "alive", "behind", "buffer", "cursor", "delivery", "device", "failures", "in_flight",
+        "poked", "probe", "reading", "tries", "user",
+    )  # fmt: skip
+
+    def __init__(self, user: UserName, device: DeviceKey, cursor: Seq) -> None:
+        self.user = user
+        self.device = device
+        self.cursor = cursor
+        self.buffer: list[StoredMessage] = []
+        self.behind = False
+        """The disk has, or may have, messages behind the buffer."""
+        self.reading = False
+        self.in_flight: StoredMessage | None = None
+        self.acking = False
+        """The device has answered for good; its answer is on its way to the disk."""
+        self.delivery = 0
+        self.failures = 0
+        self.tries = 0
+        self.alive = True
+        """There was a sign of life since the last unanswered try."""
+        self.poked = float("-inf")
+        self.probe = 0
+        """The delivery number of an OPTIONS under way; 0: none."""
+
+
+class Deliveries:
+    """All windows of this node. Decides and fills the outbox; knows no thread and no disk.
+
+    Times: `now` is monotonic seconds; lives of bindings are node time, `now + offset`.
+    """
+
+    def __init__(
+        self, registry: ClientRegistry, outbox: Outbox, random: Random, *, node_key: bytes, offset: float,
+        prove_addresses: bool,
+    ) -> None:  # fmt: skip
+        self._registry = registry
+        self._outbox = outbox
+        self._random = random
+        self._node_key = node_key
+        self._offset = offset
+        self._prove_addresses = prove_addresses
+        self._windows: dict[UserName, dict[DeviceKey, Window]] = {}
+        self._deliveries: dict[int, Window] = {}
+        self._numbers = itertools.count(1)
+        self._closed: dict[Seq, None] = {}
+        """Messages some device acknowledged in this run, whose rows stay for other devices."""
+        self._proved: dict[Flow, float] = {}
+        self.retries: Deadlines[tuple[UserName, DeviceKey]] = Deadlines()
+
+    # What has mail.
+
+    def offer(self, record: UserRecord, message: StoredMessage, now: float) -> None:
+        """A message was stored for this user: give it to each of his devices, or let it wait."""
+        for device in record.devices.values():
+            window = self.window(record, device)
+            if window.behind or window.reading or len(window.buffer) >= BUFFER or not device.bindings:
+                window.behind = True
+            else:
+                window.buffer.append(message)
+            self._pump(record, device, window, now)
+
+    def resume(self, record: UserRecord, device: Device, now: float) -> None:
+        """Look on the disk for what waits for this device (a new device, a restart, a repair)."""
+        self.window(record, device).behind = True
+        self._pump(record, device, self.window(record, device), now)
+
+    def read(
+        self, user: UserName, device: DeviceKey, messages: Iterable[StoredMessage], more: bool, now: float
+    ) -> None:
+        """Messages read from the mailbox for one device."""
+        window = self._windows.get(user, {}).get(device)
+        if window is None:
+            return
+        window.reading = False
+        window.behind = window.behind or more
+        window.buffer.extend(messages)
+        self._pump_window(window, now)
+
+    def read_failed(self, user: UserName, device: DeviceKey, now: float) -> None:
+        """Reading failed in the store: try again later."""
+        window = self._windows.get(user, {}).get(device)
+        if window is not None:
+            window.reading = False
+            window.behind = True
+            self._back_off(window, now)
+
+    # Signs of life.
+
+    def alive(self, record: UserRecord, device: Device, now: float) -> None:
+        """The device registered: whatever held its mail back is over, and what stepped aside is tried again."""
+        window = self.window(record, device)
+        window.alive = True
+        window.failures = 0
+        self.retries.drop((window.user, window.device))
+        if device.aside and not window.reading and window.in_flight is None:
+            window.reading = True
+            self._outbox.reads.append(Read(window.user, window.device, Seq(0), device.aside))
+        self._pump(record, device, window, now)
+
+    def seen(self, flow: Flow, now: float) -> None:
+        """An unauthenticated sign of life on a flow: one send, and not often (PROTOCOL 13)."""
+        if flow in self._proved:
+            self._proved[flow] = now
+        for user, key in self._registry.on_flow(flow):
+            window = self._windows.get(user, {}).get(key)
+            if window is None:
+                continue
+            window.alive = True
+            if (user, key) in self.retries and now - window.poked >= UNPROVED_PAUSE:
+                window.poked = now
+                self.retries.drop((user, key))
+                self._pump_window(window, now)
+
+    def retry(self, now: float) -> None:
+        """Take up again what waited for its back-off."""
+        for user, key in list(self.retries.due(now)):
+            window = self._windows.get(user, {}).get(key)
+            if window is not None:
+                self._pump_window(window, now)
+
+    # Answers.
+
+    def ended(self, result: DeliveryResult, now: float) -> None:
+        """A request to a device ended: acknowledge, refuse, or wait."""
+        window = self._deliveries.pop(result.delivery, None)
+        if window is None:
+            return
+        record = self._registry.get(window.user)
+        device = record.devices.get(window.device) if record else None
+        if record is None or device is None:
+            return
+        if window.probe == result.delivery:
+            self._probed(record, device, window, result, now)
+            return
+        message = window.in_flight
+        if message is None or window.delivery != result.delivery or window.acking:
+            return
+        match meaning(result.status, result.retry_after):
+            case Meaning.ACKNOWLEDGED:
+                self._acknowledge(record, window, message)
+            case Meaning.REFUSED:
+                self._refuse(record, window, message, result.status)
+            case Meaning.WRONG_BINDING:
+                self._drop_binding(record, device, window, message, result.status, now)
+            case Meaning.LATER:
+                self._later(record, device, window, message, result, now)
+
+    def committed(self, user: UserName, device: DeviceKey, seq: Seq, now: float) -> None:
+        """What this device answered is on disk: the next message may go."""
+        self._closed.pop(seq, None)
+        window = self._windows.get(user, {}).get(device)
+        if window is None or not window.acking or window.in_flight is None or window.in_flight.seq != seq:
+            return
+        window.acking = False
+        window.in_flight = None
+        window.failures = window.tries = 0
+        window.cursor = max(window.cursor, seq)
+        self._not_aside(user, device, seq)
+        self._pump_window(window, now)
+
+    # Ends from outside.
+
+    def is_in_flight(self, user: UserName, seq: Seq) -> bool:
+        """Tell whether any device of the user is being sent this message."""
+        return any(
+            window.in_flight is not None and window.in_flight.seq == seq
+            for window in self._windows.get(user, {}).values()
+        )
+
+    def in_flight(self, user: UserName) -> int:
+        """Count the user's messages on their way to devices."""
+        return sum(window.in_flight is not None for window in self._windows.get(user, {}).values())
+
+    def ended_elsewhere(self, user: UserName, seq: Seq) -> None:
+        """The message ended (expired, user removed): no device gets it any more."""
+        for window in self._windows.get(user, {}).values():
+            window.buffer = [message for message in window.buffer if message.seq != seq]
+            self._not_aside(user, window.device, seq)
+
+    def drop(self, user: UserName, device: DeviceKey | None = None) -> None:
+        """Forget the windows of a device, or of all devices of a user; results still to come are ignored."""
+        windows = self._windows.get(user, {})
+        for key in [device] if device is not None else list(windows):
+            window = windows.pop(key, None)
+            if window is not None:
+                self._deliveries.pop(window.delivery, None)
+                self._deliveries.pop(window.probe, None)
+                self.retries.drop((user, key))
+        if not windows:
+            self._windows.pop(user, None)
+
+    def window(self, record: UserRecord, device: Device) -> Window:
+        """Find or make the window of a device."""
+        name = record.account.name
+        windows = self._windows.get(name)
+        if windows is None:
+            windows = self._windows[name] = {}
+        window = windows.get(device.key)
+        if window is None:
+            window = windows[device.key] = Window(name, device.key, device.cursor)
+        return window
+
+    def cursor(self, user: UserName, device: Device) -> Seq:
+        """How far a device has got."""
+        window = self._windows.get(user, {}).get(device.key)
+        return window.cursor if window is not None else device.cursor
+
+    # Sending.
+
+    def _pump_window(self, window: Window, now: float) -> None:
+        record = self._registry.get(window.user)
+        device = record.devices.get(window.device) if record else None
+        if record is not None and device is not None:
+            self._pump(record, device, window, now)
+
+    def _pump(self, record: UserRecord, device: Device, window: Window, now: float) -> None:
+        """Send the next message if the device is free, reachable and not backing off."""
+        if window.in_flight is not None or window.probe or (window.user, window.device) in self.retries:
+            return
+        binding = self._best_binding(device, now)
+        if binding is None:
+            if window.buffer:
+                window.buffer.clear()
+                window.behind = True
+            return
+        while window.buffer:
+            message = window.buffer[0]
+            if not self._is_for(device, window, message):
+                del window.buffer[0]
+            elif self._wants_proof(binding.flow, now):
+                self._probe(window, binding)
+                return
+            else:
+                del window.buffer[0]
+                self._send(window, device, binding, message)
+                return
+        if window.behind and not window.reading and device.since != UNSAVED:
+            window.behind = False
+            window.reading = True
+            self._outbox.reads.append(Read(window.user, window.device, window.cursor))
+
+    def _best_binding(self, device: Device, now: float) -> Binding | None:
+        best: Binding | None = None
+        for binding in device.bindings:
+            live = binding.expires > now + self._offset
+            if live and (best is None or (binding.q, binding.expires) >= (best.q, best.expires)):
+                best = binding
+        return best
+
+    def _is_for(self, device: Device, window: Window, message: StoredMessage) -> bool:
+        """Tell whether this device has a copy, or may take the one that is open to anyone."""
+        if message.seq <= window.cursor and message.seq not in device.aside:
+            return False
+        return message.seq > device.since or (message.anyone and message.seq not in self._closed)
+
+    def _send(self, window: Window, device: Device, binding: Binding, message: StoredMessage) -> None:
+        envelope = message.envelope
+        attempt = device.attempt if device.attempt_seq == message.seq else 0
+        number = next(self._numbers)
+        window.in_flight = message
+        window.delivery = number
+        self._deliveries[number] = window
+        self._outbox.sends.append(
+            OutboundRequest(
+                delivery=number,
+                flow=binding.flow,
+                method="MESSAGE",
+                target=binding.contact,
+                token=delivery_token(self._node_key, envelope.id, device.key, attempt),
+                from_uri=aor(envelope.sender, binding.aor_host),
+                to_uri=aor(window.user, binding.aor_host),
+                call_id=envelope.call_id,
+                cseq=1 + attempt,
+                display=envelope.display,
+                headers=envelope.headers,
+                body=envelope.body,
+                message_id=envelope.id,
+                route=binding.path,
+            )
+        )
+        self._outbox.step(Step.SENT, envelope.id, device.key)
+
+    def relay(self, record: UserRecord, request: OutboundRequest, now: float) -> int:
+        """Send something that is never stored (is-composing) to all live bindings; answers do not matter."""
+        sent = 0
+        for device in record.devices.values():
+            binding = self._best_binding(device, now)
+            if binding is None or self._wants_proof(binding.flow, now):
+                continue
+            number = next(self._numbers)
+            self._outbox.sends.append(
+                msgspec.structs.replace(
+                    request,
+                    delivery=number,
+                    flow=binding.flow,
+                    target=binding.contact,
+                    token=f"{self._random.getrandbits(128):032x}",
+                    to_uri=aor(record.account.name, binding.aor_host),
+                    route=binding.path,
+                )
+            )
+            sent += 1
+        return sent
+
+    # Proof that a UDP address wants our mail (open mode beyond loopback).
+
+    def _wants_proof(self, flow: Flow, now: float) -> bool:
+        if not self._prove_addresses or flow.transport != "udp" or _is_loopback(flow.host):
+            return False
+        return now - self._proved.get(flow, float("-inf")) > PROBE_LIFE
+
+    def _probe(self, window: Window, binding: Binding) -> None:
+        number = window.probe = next(self._numbers)
+        self._deliveries[number] = window
+        token = f"{self._random.getrandbits(128):032x}"
+        address = aor(window.user, binding.aor_host)
+        self._outbox.sends.append(
+            OutboundRequest(
+                delivery=number,
+                flow=binding.flow,
+                method="OPTIONS",
+                target=binding.contact,
+                token=token,
+                from_uri=address,
+                to_uri=address,
+                call_id=token[16:].encode(),
+                cseq=1,
+            )
+        )
+
+    def _probed(
+        self, record: UserRecord, device: Device, window: Window, result: DeliveryResult, now: float
+    ) -> None:
+        window.probe = 0
+        binding = self._best_binding(device, now)
+        if result.answered and binding is not None:
+            if len(self._proved) > 200_000:
+                self._proved = {f: at for f, at in self._proved.items() if now - at <= PROBE_LIFE}
+            self._proved[binding.flow] = now
+            self._pump(record, device, window, now)
+        else:
+            self._back_off(window, now)
+
+    # What answers mean.
+
+    def _acknowledge(self, record: UserRecord, window: Window, message: StoredMessage) -> None:
+        stays = self._others_wait(record, window, message, anyone=False)
+        first = message.anyone and message.seq not in self._closed
+        window.acking = True
+        if stays:
+            self._closed[message.seq] = None
+        self._outbox.acks.append(
+            Acknowledgement(
+                seq=message.seq,
+                user=window.user,
+                device=window.device,
+                id=message.envelope.id,
+                remove=not stays,
+                close=True,
+                end=End.DELIVERED if first else None,
+                sender=message.envelope.sender,
+                accepted=message.envelope.accepted,
+            )
+        )
+
+    def _refuse(self, record: UserRecord, window: Window, message: StoredMessage, status: int) -> None:
+        """This device will never take it; the message ends only if nobody else may."""
+        is_open = message.anyone and message.seq not in self._closed
+        stays = self._others_wait(record, window, message, anyone=is_open)
+        ends = is_open and not stays
+        reason = f"the recipient's device refused it with {status}"
+        window.acking = True
+        self._outbox.step(Step.ANSWERED, message.envelope.id, f"{window.device} refused with {status}")
+        self._outbox.acks.append(
+            Acknowledgement(
+                seq=message.seq,
+                user=window.user,
+                device=window.device,
+                id=message.envelope.id,
+                remove=not stays,
+                end=End.REFUSED if ends else None,
+                reason=reason if ends else "",
+                sender=message.envelope.sender,
+                accepted=message.envelope.accepted,
+            )
+        )
+
+    def _others_wait(self, record: UserRecord, me: Window, message: StoredMessage, *, anyone: bool) -> bool:
+        """Tell whether another device has a copy still to come; with `anyone`, whether another could take it."""
+        for device in record.devices.values():
+            if device.key == me.device or device.key.startswith(GUEST) or device.since == UNSAVED:
+                continue
+            window = self._windows.get(me.user, {}).get(device.key)
+            if window is not None and window.acking and window.in_flight and window.in_flight.seq == message.seq:
+                continue
+            if message.seq in device.aside:
+                return True
+            cursor = window.cursor if window is not None else device.cursor
+            if cursor < message.seq and (anyone or device.since < message.seq):
+                return True
+        return False
+
+    def _drop_binding(
+        self, record: UserRecord, device: Device, window: Window, message: StoredMessage, status: int, now: float
+    ) -> None:
+        """The contact leads nowhere (a phone restarted on its port answers 404): keep the message, try another."""
+        binding = self._best_binding(device, now)
+        window.in_flight = None
+        window.buffer.insert(0, message)
+        if binding is not None:
+            device = without_contact(device, binding.contact)
+            self._registry.put_device(window.user, device)
+            self._outbox.bindings.append((window.user, device.key))
+            text = f"{binding.contact.decode('utf-8', 'backslashreplace')} answered {status}"
+            self._outbox.event(Level.INFO, "binding-dropped", text, window.user)
+        self._outbox.step(Step.WAITING, message.envelope.id, f"{window.device} answered {status}: not there any more")
+        self._pump(record, device, window, now)
+
+    def _later(
+        self, record: UserRecord, device: Device, window: Window, message: StoredMessage, result: DeliveryResult,
+        now: float,
+    ) -> None:  # fmt: skip
+        """No answer, or not now: the message waits. Only an ended transaction makes a new attempt (PROTOCOL 10)."""
+        window.in_flight = None
+        window.buffer.insert(0, message)
+        timed_out = result.status == 408 and not result.answered
+        why = "did not answer" if not result.answered else f"answered {result.status}"
+        self._outbox.step(Step.WAITING, message.envelope.id, f"{window.device} {why}")
+        if timed_out or result.answered:
+            device = self._next_attempt(device, message.seq)
+            if timed_out and window.alive:
+                window.tries += 1
+                window.alive = False
+            if window.tries >= TRIES and message.seq not in device.aside:
+                device = self._step_aside(device, window, message)
+            self._registry.put_device(window.user, device)
+            self._outbox.progress.append((window.user, device.key))
+        self._back_off(window, now, result.retry_after)
+
+    def _next_attempt(self, device: Device, seq: Seq) -> Device:
+        attempt = device.attempt + 1 if device.attempt_seq == seq else 1
+        return msgspec.structs.replace(device, attempt=attempt, attempt_seq=seq)
+
+    def _step_aside(self, device: Device, window: Window, message: StoredMessage) -> Device:
+        """A message that a living device never answers must not block what comes after it (PROTOCOL 12)."""
+        window.tries = 0
+        window.failures = 0
+        window.cursor = max(window.cursor, message.seq)
+        window.buffer = [other for other in window.buffer if other.seq != message.seq]
+        self._outbox.step(Step.STEPPED_ASIDE, message.envelope.id, f"{window.device} never answered it")
+        self._outbox.event(
+            Level.WARNING, "stepped-aside", f"{message.envelope.id}: {window.device} never answered it", window.user
+        )
+        return msgspec.structs.replace(device, aside=(*device.aside, message.seq), cursor=window.cursor)
+
+    def _not_aside(self, user: UserName, key: DeviceKey, seq: Seq) -> None:
+        record = self._registry.get(user)
+        device = record.devices.get(key) if record else None
+        if device is not None and seq in device.aside:
+            aside = tuple(other for other in device.aside if other != seq)
+            self._registry.put_device(user, msgspec.structs.replace(device, aside=aside))
+
+    def _back_off(self, window: Window, now: float, retry_after: int = 0) -> None:
+        """Exponential, full jitter, never under Retry-After."""
+        window.failures += 1
+        top = min(BACKOFF_CAP, BACKOFF_BASE * 2.0 ** min(window.failures, 10))
+        delay = max(retry_after, 0.5 + self._random.random() * top)
+        self.retries.set((window.user, window.device), now + delay)
+
+
+@lru_cache(maxsize=4096)
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+

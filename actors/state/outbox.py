@@ -1,0 +1,66 @@
+"""What ClientManager's decisions want done: gathered item by item, handed on as lists once per wake-up."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from actors.messages.client_manager import Submission
+from actors.messages.monitor import Level
+from actors.messages.sip_adapter import Answer, OutboundRequest
+from actors.messages.storage import Acknowledgement, EndItem
+from actors.model import DeviceKey, Envelope, MessageId, Seq, Step, UserName
+
+
+class Candidate(NamedTuple):
+    """A message on its way into custody."""
+
+    submission: Submission | None
+    """None for notices, whose `end` waits for their way."""
+    key: bytes
+    envelope: Envelope
+    life: float
+
+
+class Read(NamedTuple):
+    """A device wants to read on in its mailbox."""
+
+    user: UserName
+    device: DeviceKey
+    after: Seq
+    seqs: tuple[Seq, ...] = ()
+
+
+class Outbox:
+    """Lists of things to hand on; the actor empties them when it flushes."""
+
+    def __init__(self) -> None:
+        self.answers: list[Answer] = []
+        self.sends: list[OutboundRequest] = []
+        self.candidates: list[Candidate] = []
+        self.lookups: list[Candidate] = []
+        """Candidates whose ingress key must be looked up, but which are not to be stored."""
+        self.acks: list[Acknowledgement] = []
+        self.ends: list[EndItem] = []
+        self.reads: list[Read] = []
+        self.progress: list[tuple[UserName, DeviceKey]] = []
+        """Devices whose place in the mailbox must be written before they are sent to again."""
+        self.bindings: list[tuple[UserName, DeviceKey]] = []
+        """Devices whose bindings changed without a REGISTER."""
+        self.steps: dict[Step, tuple[list[MessageId], list[str]]] = {}
+        self.events: list[tuple[Level, str, str, str]] = []
+        """(level, kind, text, user)"""
+        self.counts: dict[str, float] = {}
+
+    def step(self, step: Step, message: MessageId, detail: str = "") -> None:
+        """Note a step of a message's journey."""
+        ids, details = self.steps.setdefault(step, ([], []))
+        ids.append(message)
+        details.append(detail)
+
+    def event(self, level: Level, kind: str, text: str, user: str = "") -> None:
+        """Note something for the operator."""
+        self.events.append((level, kind, text, user))
+
+    def count(self, name: str, amount: float = 1) -> None:
+        """Add to a counter."""
+        self.counts[name] = self.counts.get(name, 0) + amount
