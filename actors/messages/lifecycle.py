@@ -60,4 +60,4 @@ class Listening(Value, frozen=True, gc=False):
     addresses: tuple[str, ...]
 
 
-SupervisorCommand = ActorFailed | WatchActor | Pong | Wake
+SupervisorCommand = ActorFailed | WatchActor | Pong | Wake | Ping
