@@ -22,8 +22,9 @@ WINDOW = 60.0
 class Supervisor(ActorBase[SupervisorCommand]):
     """Hears of failures and asks for signs of life.
 
-    A hanging thread cannot be ended, and an actor that fails all the time has lost its state: then `on_fatal` is
-    called, once, with a reason for people. It ends the process; what starts it again finds all that was promised.
+    A hanging thread cannot be ended, and an actor that fails all the time has lost its state: then
+    `on_fatal` is called, once, with a reason for people. It ends the process; what starts it again finds all
+    that was promised.
     """
 
     name = "supervisor"
