@@ -1,0 +1,1 @@
+"""What a node can do, measured from outside with the load that a user's phones would make."""
