@@ -60,4 +60,11 @@ class Listening(Value, frozen=True, gc=False):
     addresses: tuple[str, ...]
 
 
+class ListenFailed(Value, frozen=True, gc=False):
+    """An adapter could not open this address and has stopped."""
+
+    address: str
+    reason: str
+
+
 SupervisorCommand = ActorFailed | WatchActor | Pong | Wake | Ping

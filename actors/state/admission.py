@@ -70,12 +70,12 @@ class Admission:
             return True
         return self._nonces.use(credentials.nonce, credentials.nc, now) is NonceVerdict.FRESH
 
-    def challenge(self, transaction: TransactionKey, flow: Flow, now: float, *, stale: bool, reason: str = "") -> Answer:
+    def challenge(
+        self, transaction: TransactionKey, flow: Flow, now: float, *, stale: bool, reason: str = ""
+    ) -> Answer:
         """Ask for a digest."""
         nonce = self._nonces.make(flow.host, now)
-        challenge = Challenge(
-            realm=self._rules.realm, nonce=nonce, stale=stale, algorithms=self._rules.algorithms
-        )
+        challenge = Challenge(realm=self._rules.realm, nonce=nonce, stale=stale, algorithms=self._rules.algorithms)
         return Answer(transaction=transaction, status=401, reason=reason, challenge=challenge)
 
     def candidate(self, request: Submission, proof: Proof, wall: float) -> Candidate:

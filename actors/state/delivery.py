@@ -19,7 +19,7 @@ from actors.state.addresses import aor
 from actors.state.answers import Meaning, meaning
 from actors.state.client_registry import GUEST, ClientRegistry, UserRecord
 from actors.state.ids import delivery_token
-from actors.state.outbox import Outbox, Read
+from actors.state.outbox import Ending, Outbox, Read
 from actors.state.registrar import UNSAVED, without_contact
 from actors.state.timers import Deadlines
 
@@ -83,8 +83,9 @@ class Deliveries:
         self._windows: dict[UserName, dict[DeviceKey, Window]] = {}
         self._deliveries: dict[int, Window] = {}
         self._numbers = itertools.count(1)
-        self._closed: dict[Seq, None] = {}
+        self._closed: set[Seq] = set()
         """Messages some device acknowledged in this run, whose rows stay for other devices."""
+        self._ending: set[Seq] = set()
         self._proved: dict[Flow, float] = {}
         self.retries: Deadlines[tuple[UserName, DeviceKey]] = Deadlines()
 
@@ -186,9 +187,10 @@ class Deliveries:
             case Meaning.LATER:
                 self._later(record, device, window, message, result, now)
 
-    def committed(self, user: UserName, device: DeviceKey, seq: Seq, now: float) -> None:
+    def committed(self, user: UserName, device: DeviceKey, seq: Seq, now: float, *, removed: bool) -> None:
         """What this device answered is on disk: the next message may go."""
-        self._closed.pop(seq, None)
+        if removed:
+            self.end_committed(seq)
         window = self._windows.get(user, {}).get(device)
         if window is None or not window.acking or window.in_flight is None or window.in_flight.seq != seq:
             return
@@ -208,15 +210,30 @@ class Deliveries:
             for window in self._windows.get(user, {}).values()
         )
 
+    def user_of(self, delivery: int) -> UserName | None:
+        """Whose device a request went to; None if nobody waits for its result."""
+        window = self._deliveries.get(delivery)
+        return window.user if window is not None else None
+
     def in_flight(self, user: UserName) -> int:
         """Count the user's messages on their way to devices."""
         return sum(window.in_flight is not None for window in self._windows.get(user, {}).values())
 
-    def ended_elsewhere(self, user: UserName, seq: Seq) -> None:
-        """The message ended (expired, user removed): no device gets it any more."""
+    def is_open(self, message: StoredMessage) -> bool:
+        """Tell whether no device has acknowledged it yet."""
+        return message.anyone and message.seq not in self._closed
+
+    def end(self, user: UserName, seq: Seq) -> None:
+        """The message is about to end (expired, user removed): no device gets it any more."""
+        self._ending.add(seq)
         for window in self._windows.get(user, {}).values():
             window.buffer = [message for message in window.buffer if message.seq != seq]
             self._not_aside(user, window.device, seq)
+
+    def end_committed(self, seq: Seq) -> None:
+        """The row is gone; nothing can bring it back."""
+        self._ending.discard(seq)
+        self._closed.discard(seq)
 
     def drop(self, user: UserName, device: DeviceKey | None = None) -> None:
         """Forget the windows of a device, or of all devices of a user; results still to come are ignored."""
@@ -290,9 +307,11 @@ class Deliveries:
 
     def _is_for(self, device: Device, window: Window, message: StoredMessage) -> bool:
         """Tell whether this device has a copy, or may take the one that is open to anyone."""
+        if message.seq in self._ending:
+            return False
         if message.seq <= window.cursor and message.seq not in device.aside:
             return False
-        return message.seq > device.since or (message.anyone and message.seq not in self._closed)
+        return message.seq > device.since or self.is_open(message)
 
     def _send(self, window: Window, device: Device, binding: Binding, message: StoredMessage) -> None:
         envelope = message.envelope
@@ -369,9 +388,7 @@ class Deliveries:
             )
         )
 
-    def _probed(
-        self, record: UserRecord, device: Device, window: Window, result: DeliveryResult, now: float
-    ) -> None:
+    def _probed(self, record: UserRecord, device: Device, window: Window, result: DeliveryResult, now: float) -> None:
         window.probe = 0
         binding = self._best_binding(device, now)
         if result.answered and binding is not None:
@@ -386,10 +403,10 @@ class Deliveries:
 
     def _acknowledge(self, record: UserRecord, window: Window, message: StoredMessage) -> None:
         stays = self._others_wait(record, window, message, anyone=False)
-        first = message.anyone and message.seq not in self._closed
+        first = self.is_open(message)
         window.acking = True
         if stays:
-            self._closed[message.seq] = None
+            self._closed.add(message.seq)
         self._outbox.acks.append(
             Acknowledgement(
                 seq=message.seq,
@@ -406,25 +423,27 @@ class Deliveries:
 
     def _refuse(self, record: UserRecord, window: Window, message: StoredMessage, status: int) -> None:
         """This device will never take it; the message ends only if nobody else may."""
-        is_open = message.anyone and message.seq not in self._closed
+        is_open = self.is_open(message)
         stays = self._others_wait(record, window, message, anyone=is_open)
         ends = is_open and not stays
         reason = f"the recipient's device refused it with {status}"
         window.acking = True
         self._outbox.step(Step.ANSWERED, message.envelope.id, f"{window.device} refused with {status}")
-        self._outbox.acks.append(
-            Acknowledgement(
-                seq=message.seq,
-                user=window.user,
-                device=window.device,
-                id=message.envelope.id,
-                remove=not stays,
-                end=End.REFUSED if ends else None,
-                reason=reason if ends else "",
-                sender=message.envelope.sender,
-                accepted=message.envelope.accepted,
-            )
+        done = Acknowledgement(
+            seq=message.seq,
+            user=window.user,
+            device=window.device,
+            id=message.envelope.id,
+            remove=not stays,
+            end=End.REFUSED if ends else None,
+            reason=reason if ends else "",
+            sender=message.envelope.sender,
+            accepted=message.envelope.accepted,
         )
+        if ends:
+            self._outbox.endings.append(Ending(message.envelope, End.REFUSED, reason, done))
+        else:
+            self._outbox.acks.append(done)
 
     def _others_wait(self, record: UserRecord, me: Window, message: StoredMessage, *, anyone: bool) -> bool:
         """Tell whether another device has a copy still to come; with `anyone`, whether another could take it."""
@@ -442,7 +461,13 @@ class Deliveries:
         return False
 
     def _drop_binding(
-        self, record: UserRecord, device: Device, window: Window, message: StoredMessage, status: int, now: float
+        self,
+        record: UserRecord,
+        device: Device,
+        window: Window,
+        message: StoredMessage,
+        status: int,
+        now: float,
     ) -> None:
         """The contact leads nowhere (a phone restarted on its port answers 404): keep the message, try another."""
         binding = self._best_binding(device, now)
@@ -490,7 +515,10 @@ class Deliveries:
         window.buffer = [other for other in window.buffer if other.seq != message.seq]
         self._outbox.step(Step.STEPPED_ASIDE, message.envelope.id, f"{window.device} never answered it")
         self._outbox.event(
-            Level.WARNING, "stepped-aside", f"{message.envelope.id}: {window.device} never answered it", window.user
+            Level.WARNING,
+            "stepped-aside",
+            f"{message.envelope.id}: {window.device} never answered it",
+            window.user,
         )
         return msgspec.structs.replace(device, aside=(*device.aside, message.seq), cursor=window.cursor)
 
@@ -515,4 +543,3 @@ def _is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
-

@@ -45,9 +45,7 @@ def notice_id(message: MessageId) -> MessageId:
     return MessageId("n-" + blake2b(message.encode(), digest_size=12, person=b"notice").hexdigest())
 
 
-def ingress_key(
-    who: str, recipient: str, call_id: bytes, from_tag: bytes, cseq: int, body: bytes
-) -> bytes:
+def ingress_key(who: str, recipient: str, call_id: bytes, from_tag: bytes, cseq: int, body: bytes) -> bytes:
     """The 16 bytes by which a request sent again is known again (PROTOCOL 2)."""
     head = f"{who}\0{recipient}\0{cseq}\0".encode("utf-8", "surrogateescape")
     return blake2b(b"%b%b\0%b\0%b" % (head, call_id, from_tag, body), digest_size=16).digest()

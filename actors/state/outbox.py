@@ -8,17 +8,28 @@ from actors.messages.client_manager import Submission
 from actors.messages.monitor import Level
 from actors.messages.sip_adapter import Answer, OutboundRequest
 from actors.messages.storage import Acknowledgement, EndItem
-from actors.model import DeviceKey, Envelope, MessageId, Seq, Step, UserName
+from actors.model import DeviceKey, End, Envelope, MessageId, Seq, Step, UserName
 
 
 class Candidate(NamedTuple):
     """A message on its way into custody."""
 
     submission: Submission | None
-    """None for notices, whose `end` waits for their way."""
+    """None for a notice."""
     key: bytes
     envelope: Envelope
     life: float
+    ending: Ending | None = None
+    """The end this notice is about: stored in the same commit."""
+
+
+class Ending(NamedTuple):
+    """A message that ends without a 2xx: its sender may have to be told in the same commit."""
+
+    envelope: Envelope
+    end: End
+    reason: str
+    item: Acknowledgement | EndItem
 
 
 class Read(NamedTuple):
@@ -40,7 +51,7 @@ class Outbox:
         self.lookups: list[Candidate] = []
         """Candidates whose ingress key must be looked up, but which are not to be stored."""
         self.acks: list[Acknowledgement] = []
-        self.ends: list[EndItem] = []
+        self.endings: list[Ending] = []
         self.reads: list[Read] = []
         self.progress: list[tuple[UserName, DeviceKey]] = []
         """Devices whose place in the mailbox must be written before they are sent to again."""

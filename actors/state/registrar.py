@@ -36,7 +36,9 @@ class Plan(msgspec.Struct, frozen=True):
     forgotten: tuple[DeviceKey, ...] = ()
 
 
-def plan(record: UserRecord | None, request: Registration, now: float, *, keeps_alive: bool, device_life: float) -> Plan:
+def plan(
+    record: UserRecord | None, request: Registration, now: float, *, keeps_alive: bool, device_life: float
+) -> Plan:
     """Decide what changes; raises `Refusal`. `now` in node time; `keeps_alive`: the flow has shown keep-alives."""
     devices = dict(record.devices) if record else {}
     before = dict(devices)

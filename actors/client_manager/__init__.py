@@ -1,0 +1,1 @@
+"""ClientManager: registration, credentials, devices, and the delivery of each client's messages."""

@@ -1,0 +1,193 @@
+"""Accounts: adding, changing, listing and removing users, as an operator asks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import msgspec
+
+from actors.client_manager.core import Core
+from actors.client_manager.intake import ending_of
+from actors.messages.client_manager import (
+    AddUser,
+    AddUsers,
+    CommandDone,
+    ForgetDevice,
+    ListUsers,
+    RemoveUser,
+    UserInfo,
+    UsersListed,
+)
+from actors.messages.router import NamesAreGone, NamesAreOurs
+from actors.messages.storage import ReadQueue, RemoveAccount, SaveAccounts, SaveRegistration
+from actors.model import POSTMASTER, Account, DeviceKey, End, Seq, StoredMessage, UserName, mailbox_queue
+from actors.ref import Ref
+from actors.state.client_registry import UserRecord
+
+REMOVAL_BATCH = 200
+
+
+class SavingAccounts(NamedTuple):
+    """Accounts on their way to the disk."""
+
+    reply_to: Ref[CommandDone]
+    request: int
+    accounts: tuple[Account, ...]
+
+
+class Emptying(NamedTuple):
+    """The mailbox of a user to be removed is read, to end what waits."""
+
+    command: RemoveUser
+
+
+class Removing(NamedTuple):
+    """The account itself goes."""
+
+    command: RemoveUser
+
+
+class Accounts:
+    """What an operator asks about users."""
+
+    def __init__(self, core: Core) -> None:
+        self._core = core
+        self._emptied: list[RemoveUser] = []
+
+    def add(self, command: AddUser) -> None:
+        """Create one account, or replace its password."""
+        known = self._core.registry.get(command.name)
+        if command.name == POSTMASTER:
+            self._done(command, "refused", "postmaster is the name that notices come from")
+        elif known is not None and not command.replace:
+            self._done(command, "exists", f"{command.name} exists already")
+        elif known is None and command.replace:
+            self._done(command, "unknown", f"{command.name} does not exist")
+        else:
+            created = known.account.created if known else self._core.clock.wall()
+            account = Account(command.name, command.ha1_md5, command.ha1_sha256, created)
+            self._save(command.reply_to, command.request, (account,))
+
+    def add_many(self, command: AddUsers) -> None:
+        """Create or replace accounts in one commit."""
+        now = self._core.clock.wall()
+        accounts = tuple(Account(name, md5, sha256, now) for name, md5, sha256 in command.items if name != POSTMASTER)
+        self._save(command.reply_to, command.request, accounts)
+
+    def _save(self, reply_to: Ref[CommandDone], request: int, accounts: tuple[Account, ...]) -> None:
+        core = self._core
+        number = core.expect(SavingAccounts(reply_to, request, accounts))
+        core.refs.storage.tell(SaveAccounts(reply_to=core.refs.me, request=number, accounts=accounts))
+
+    def saved(self, what: SavingAccounts) -> None:
+        """On disk: the users exist."""
+        core = self._core
+        for account in what.accounts:
+            core.registry.put_account(account)
+        core.refs.router.tell(NamesAreOurs(names=tuple(account.name for account in what.accounts)))
+        what.reply_to.tell(CommandDone(request=what.request))
+
+    def save_failed(self, what: SavingAccounts, reason: str) -> None:
+        """Say so."""
+        what.reply_to.tell(CommandDone(request=what.request, error=f"the store failed: {reason}"))
+
+    # Removing.
+
+    def remove(self, command: RemoveUser) -> None:
+        """End a user's waiting mail with notices, then remove him. New mail for him is refused from now on."""
+        core = self._core
+        if core.registry.get(command.name) is None:
+            self._done(command, "unknown", f"{command.name} does not exist")
+            return
+        core.refs.router.tell(NamesAreGone(names=(command.name,)))
+        core.deliveries.drop(command.name)
+        core.registry.remove(command.name)
+        self._read_on(command, Seq(0))
+
+    def _read_on(self, command: RemoveUser, after: Seq) -> None:
+        core = self._core
+        number = core.expect(Emptying(command))
+        core.refs.storage.tell(
+            ReadQueue(
+                reply_to=core.refs.me,
+                request=number,
+                queue=mailbox_queue(command.name),
+                after=after,
+                limit=REMOVAL_BATCH,
+            )
+        )
+
+    def emptied(self, what: Emptying, messages: Sequence[StoredMessage], more: bool) -> None:
+        """End what was read; go on, or remove the account."""
+        core = self._core
+        for message in messages:
+            end, reason = (End.UNDELIVERABLE, "the user was removed") if message.anyone else (End.DELIVERED, "")
+            core.outbox.endings.append(ending_of(message, end, reason))
+        if more and messages:
+            self._read_on(what.command, messages[-1].seq)
+        else:
+            self._emptied.append(what.command)
+
+    def flush(self) -> None:
+        """Remove accounts whose mailboxes are empty on disk: notices go first, with the ends they are about."""
+        core = self._core
+        if not self._emptied or core.ending or core.outbox.endings:
+            return
+        commands, self._emptied = self._emptied, []
+        for command in commands:
+            number = core.expect(Removing(command))
+            core.refs.storage.tell(RemoveAccount(reply_to=core.refs.me, request=number, name=command.name))
+
+    def removed(self, what: Removing) -> None:
+        """He is gone."""
+        self._done(what.command)
+
+    def remove_failed(self, command: RemoveUser, reason: str) -> None:
+        """The account stays on disk: say so; the next start, or another remove, goes on."""
+        self._done(command, f"the store failed: {reason}")
+
+    # Devices and lists.
+
+    def forget_device(self, command: ForgetDevice) -> None:
+        """Forget a device: what waits for it alone goes."""
+        core = self._core
+        record = core.registry.get(command.user)
+        key = DeviceKey(command.device)
+        if record is None or key not in record.devices:
+            command.reply_to.tell(CommandDone(request=command.request, error="unknown"))
+            return
+        core.registry.drop_device(command.user, key)
+        core.deliveries.drop(command.user, key)
+        number = core.expect(SavingAccounts(command.reply_to, command.request, ()))
+        core.refs.storage.tell(
+            SaveRegistration(reply_to=core.refs.me, request=number, user=command.user, devices=(), forget=(key,))
+        )
+
+    def list(self, command: ListUsers) -> None:
+        """List users by name."""
+        core = self._core
+        names = [UserName(command.name)] if command.name else core.registry.names()
+        chosen = [name for name in names if name > command.after or command.name][: command.limit]
+        records = [(name, core.registry.get(name)) for name in chosen]
+        users = tuple(self._info(name, record) for name, record in records if record is not None)
+        command.reply_to.tell(
+            UsersListed(request=command.request, users=users, total=len(core.registry), node_time=core.node_time())
+        )
+
+    def _info(self, name: UserName, record: UserRecord) -> UserInfo:
+        core = self._core
+        devices = tuple(
+            msgspec.structs.replace(device, cursor=core.deliveries.cursor(name, device))
+            for device in record.devices.values()
+        )
+        return UserInfo(
+            name=name,
+            has_password=record.account.has_password,
+            online=any(True for _ in record.bindings(core.node_time())),
+            devices=devices,
+            in_flight=core.deliveries.in_flight(name),
+        )
+
+    def _done(self, command: AddUser | RemoveUser, error: str = "", detail: str = "") -> None:
+        command.reply_to.tell(CommandDone(request=command.request, error=error, detail=detail))

@@ -1,0 +1,98 @@
+"""What the parts of ClientManager share: state, references, and the table of requests under way."""
+
+from __future__ import annotations
+
+import itertools
+from random import Random
+from typing import Any
+
+import msgspec
+
+from actors.messages.client_manager import ClientManagerCommand
+from actors.messages.monitor import MonitorCommand
+from actors.messages.router import RouterCommand
+from actors.messages.sip_adapter import Answer, SipAdapterCommand
+from actors.messages.storage import StorageCommand
+from actors.model import Seq, TransactionKey
+from actors.ports import Clock
+from actors.ref import Ref
+from actors.state.admission import Admission
+from actors.state.client_registry import ClientRegistry
+from actors.state.delivery import Deliveries
+from actors.state.notices import NoticeDesk
+from actors.state.outbox import Outbox
+
+COMMIT_WITHIN = 10.0
+"""Seconds after its arrival within which a submission is committed, or refused (PROTOCOL 5)."""
+
+
+class ClientSettings(msgspec.Struct, frozen=True):
+    """How a node treats its clients. Times in seconds."""
+
+    open_mode: bool = False
+    algorithms: tuple[str, ...] = ("MD5",)
+    message_life: float = 432_000.0
+    device_life: float = 2_592_000.0
+    expiry_interval: float = 1.0
+    """How often the store is asked for messages whose life has ended."""
+
+
+class References(msgspec.Struct, frozen=True):
+    """Whom ClientManager tells."""
+
+    me: Ref[ClientManagerCommand]
+    router: Ref[RouterCommand]
+    storage: Ref[StorageCommand]
+    sip_adapter: Ref[SipAdapterCommand]
+    monitor: Ref[MonitorCommand]
+
+
+class Core:
+    """Shared by the parts; one thread uses it. `admission` and `deliveries` exist once the store is open."""
+
+    admission: Admission
+    deliveries: Deliveries
+
+    def __init__(self, refs: References, settings: ClientSettings, clock: Clock, random: Random) -> None:
+        self.refs = refs
+        self.settings = settings
+        self.clock = clock
+        self.random = random
+        self.registry = ClientRegistry()
+        self.outbox = Outbox()
+        self.notices = NoticeDesk()
+        self.ending: set[Seq] = set()
+        """Messages that are about to end for everybody: their ends are on the way to the disk."""
+        self.node_offset = 0.0
+        self.realm = ""
+        self._numbers = itertools.count(1)
+        self._pending: dict[int, Any] = {}
+
+    def expect(self, what: Any) -> int:
+        """Remember what an answer will be about; gives the request's number."""
+        number = next(self._numbers)
+        self._pending[number] = what
+        return number
+
+    def answered(self, request: int) -> Any:
+        """Take what a request was about; None for one that nobody waits for (answered twice, or given up)."""
+        return self._pending.pop(request, None)
+
+    def now(self) -> float:
+        """Monotonic seconds."""
+        return self.clock.monotonic()
+
+    def node_time(self) -> float:
+        """Node time: what lives and expiries are measured in."""
+        return self.clock.monotonic() + self.node_offset
+
+    def answer(self, transaction: TransactionKey, status: int, reason: str = "") -> None:
+        """Answer a request plainly."""
+        retry_after = self.random.randint(1, 5) if status == 503 else 0
+        self.outbox.answers.append(
+            Answer(transaction=transaction, status=status, reason=reason, retry_after=retry_after)
+        )
+
+    def fail(self, transaction: TransactionKey) -> None:
+        """Answer a request whose handler failed."""
+        self.answer(transaction, 500, "The server failed on this request; it serves on")

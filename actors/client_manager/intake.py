@@ -1,0 +1,300 @@
+"""The way of a message into custody: prove the sender, ask the Router, store, answer (PROTOCOL 1 to 6)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import msgspec
+
+from actors.client_manager.core import COMMIT_WITHIN, Core
+from actors.messages.client_manager import Submission
+from actors.messages.router import Destination, RouteMessages, Searching, ToMailbox, ToNeighbour, Unknown
+from actors.messages.sip_adapter import Answer, OutboundRequest
+from actors.messages.storage import (
+    Acknowledgement,
+    AcknowledgeMessages,
+    EndItem,
+    EndMessages,
+    FindAccepted,
+    StoreItem,
+    StoreMessages,
+    StoreOutcome,
+    StoreResult,
+)
+from actors.model import (
+    POSTMASTER,
+    UNROUTED,
+    End,
+    Envelope,
+    Proof,
+    QueueName,
+    Seconds,
+    Step,
+    StoredMessage,
+    mailbox_queue,
+    neighbour_queue,
+)
+from actors.state.addresses import aor
+from actors.state.digest import NonceVerdict
+from actors.state.ids import is_about
+from actors.state.outbox import Candidate, Ending
+
+NOTICE_LIFE = 432_000.0
+
+
+class Routing(NamedTuple):
+    """Candidates that the Router is asked about."""
+
+    candidates: Sequence[Candidate]
+
+
+class Storing(NamedTuple):
+    """Candidates on their way to the disk, with the queue of each."""
+
+    candidates: Sequence[tuple[Candidate, QueueName]]
+
+
+class LookingUp(NamedTuple):
+    """Candidates whose ingress key is looked up only: their nonce was stale."""
+
+    candidates: Sequence[Candidate]
+
+
+class Ended(NamedTuple):
+    """An end on its way to the disk, with its notice."""
+
+    ending: Ending
+    item: Acknowledgement | EndItem
+
+
+class Intake:
+    """Submissions from arrival to 202."""
+
+    def __init__(self, core: Core) -> None:
+        self._core = core
+
+    def submit(self, request: Submission) -> None:
+        """Judge one MESSAGE; what is good goes on to the Router at the next flush."""
+        core = self._core
+        now = core.now()
+        if not core.admission.may_send_as(request):
+            core.answer(request.transaction, 403, "From is not an address of this network")
+            return
+        proof = core.admission.authenticate(request.sender, request.credentials, request.flow, now)
+        if isinstance(proof, tuple):
+            self._refuse(request, *proof)
+            return
+        if isinstance(proof, NonceVerdict):
+            core.outbox.lookups.append(core.admission.candidate(request, Proof.DIGEST, core.clock.wall()))
+            return
+        candidate = core.admission.candidate(request, proof, core.clock.wall())
+        if proof is Proof.DIGEST and not core.admission.spend(request.credentials, now):
+            core.outbox.lookups.append(candidate)
+        elif request.recipient == POSTMASTER:
+            core.answer(request.transaction, 200, "Swallowed: nobody reads what is sent to this name")
+        elif is_about(candidate.envelope, b"application/im-iscomposing"):
+            self._relay(request, candidate.envelope)
+        else:
+            core.outbox.candidates.append(candidate)
+
+    def _refuse(self, request: Submission, status: int, reason: str) -> None:
+        core = self._core
+        if status == 401:
+            core.outbox.answers.append(
+                core.admission.challenge(request.transaction, request.flow, core.now(), stale=False)
+            )
+        else:
+            core.answer(request.transaction, status, reason)
+
+    def _relay(self, request: Submission, envelope: Envelope) -> None:
+        """Is-composing goes to whoever is there now, or nowhere (PROTOCOL 14)."""
+        core = self._core
+        record = core.registry.get(request.recipient)
+        if record is None:
+            core.answer(request.transaction, 404, "No such user")
+            return
+        host = next((b.aor_host for _, b in record.bindings(core.node_time())), core.realm)
+        outbound = OutboundRequest(
+            delivery=0,
+            flow=request.flow,
+            method="MESSAGE",
+            target=b"",
+            token="",
+            from_uri=aor(envelope.sender, host),
+            to_uri=b"",
+            call_id=envelope.call_id,
+            cseq=1,
+            display=envelope.display,
+            headers=envelope.headers,
+            body=envelope.body,
+        )
+        core.deliveries.relay(record, outbound, core.now())
+        core.answer(request.transaction, 202)
+
+    # Flushing: one message to each receiver for all that was gathered.
+
+    def flush(self) -> None:
+        """Ask the Router about new candidates and notices, and the store about stale ones."""
+        core, outbox = self._core, self._core.outbox
+        if outbox.endings:
+            endings, outbox.endings = outbox.endings, []
+            self._write_notices(endings)
+        if outbox.candidates:
+            candidates, outbox.candidates = outbox.candidates, []
+            request = core.expect(Routing(candidates))
+            envelopes = tuple(candidate.envelope for candidate in candidates)
+            core.refs.router.tell(RouteMessages(reply_to=core.refs.me, request=request, envelopes=envelopes))
+        if outbox.lookups:
+            lookups, outbox.lookups = outbox.lookups, []
+            request = core.expect(LookingUp(lookups))
+            keys = tuple(candidate.key for candidate in lookups)
+            core.refs.storage.tell(FindAccepted(reply_to=core.refs.me, request=request, keys=keys))
+
+    def _write_notices(self, endings: Sequence[Ending]) -> None:
+        core = self._core
+        for ending in endings:
+            if isinstance(ending.item, EndItem):
+                core.ending.add(ending.item.seq)
+            notice = core.notices.write(ending.envelope, ending.end, ending.reason, core.now(), core.clock.wall())
+            if notice is None:
+                self._end([(ending, None)])
+            else:
+                core.outbox.candidates.append(Candidate(None, b"", notice, NOTICE_LIFE, ending))
+
+    # Answers of Router and Storage.
+
+    def routed(self, what: Routing, destinations: Sequence[Destination]) -> None:
+        """Store what has a place to go, answer 404 to the rest."""
+        core = self._core
+        stored: list[tuple[Candidate, QueueName]] = []
+        notices: list[tuple[Ending, StoreItem | None]] = []
+        for candidate, destination in zip(what.candidates, destinations, strict=True):
+            queue = self._queue(candidate, destination)
+            if candidate.ending is not None:
+                notices.append((candidate.ending, None if queue is None else _item(candidate, queue, 0.0)))
+            elif queue is not None:
+                stored.append((candidate, queue))
+            elif candidate.submission is not None:
+                assert isinstance(destination, Unknown)
+                core.answer(candidate.submission.transaction, 404, destination.reason)
+        if stored:
+            request = core.expect(Storing(stored))
+            items = tuple(
+                _item(c, queue, c.submission.arrived + COMMIT_WITHIN if c.submission else 0.0) for c, queue in stored
+            )
+            core.refs.storage.tell(StoreMessages(reply_to=core.refs.me, request=request, items=items))
+        if notices:
+            self._end(notices)
+
+    def _queue(self, candidate: Candidate, destination: Destination) -> QueueName | None:
+        match destination:
+            case ToMailbox():
+                return mailbox_queue(candidate.envelope.recipient)
+            case ToNeighbour():
+                return neighbour_queue(destination.node)
+            case Searching():
+                return UNROUTED
+            case Unknown():
+                return None
+
+    def _end(self, endings: Sequence[tuple[Ending, StoreItem | None]]) -> None:
+        """Commit ends, each together with its notice."""
+        core = self._core
+        for ending, notice in endings:
+            item = ending.item if notice is None else msgspec.structs.replace(ending.item, notice=notice)
+            request = core.expect(Ended(ending, item))
+            if isinstance(item, EndItem):
+                core.refs.storage.tell(EndMessages(reply_to=core.refs.me, request=request, items=(item,)))
+            else:
+                core.refs.storage.tell(AcknowledgeMessages(reply_to=core.refs.me, request=request, items=(item,)))
+
+    def stored(self, what: Storing, results: Sequence[StoreResult]) -> None:
+        """On disk: answer 202, and give the message to the recipient's devices."""
+        core, now = self._core, self._core.now()
+        accepted = 0
+        for (candidate, queue), result in zip(what.candidates, results, strict=True):
+            if result.outcome is StoreOutcome.STORED:
+                accepted += 1
+                self._accept(candidate, result, queue, now)
+            elif candidate.submission is not None:
+                self.answer_unstored(candidate.submission, result)
+        core.outbox.count("messages_accepted_total", accepted)
+
+    def _accept(self, candidate: Candidate, result: StoreResult, queue: QueueName, now: float) -> None:
+        core, envelope = self._core, candidate.envelope
+        self.confirm(candidate)
+        if queue[0] != "u":
+            return
+        message = StoredMessage(seq=result.seq, envelope=envelope, anyone=True, expires=result.expires)
+        record = core.registry.get(envelope.recipient)
+        if record is not None:
+            core.deliveries.offer(record, message, now)
+        else:
+            core.outbox.endings.append(ending_of(message, End.UNDELIVERABLE, "the user was removed"))
+
+    def confirm(self, candidate: Candidate) -> None:
+        """Answer 202 to what is on disk."""
+        if candidate.submission is not None:
+            message = candidate.envelope.id
+            answer = Answer(transaction=candidate.submission.transaction, status=202, message_id=message)
+            self._core.outbox.answers.append(answer)
+            self._core.outbox.step(Step.ACCEPTED, message)
+
+    def answer_unstored(self, request: Submission, result: StoreResult) -> None:
+        """Answer a submission that was not stored now."""
+        core = self._core
+        if result.outcome is StoreOutcome.KNOWN:
+            core.outbox.answers.append(Answer(transaction=request.transaction, status=202, message_id=result.id))
+        elif result.outcome is StoreOutcome.LATE:
+            core.answer(request.transaction, 503, "Too busy to store it in time")
+            core.outbox.count("messages_refused_total")
+        else:
+            core.answer(request.transaction, 503, "No room to store it")
+            core.outbox.count("messages_refused_total")
+
+    def looked_up(self, what: LookingUp, results: Sequence[StoreResult]) -> None:
+        """A stale nonce: what was accepted before gets its first answer again, the rest a fresh challenge."""
+        core = self._core
+        for candidate, result in zip(what.candidates, results, strict=True):
+            request = candidate.submission
+            assert request is not None
+            if result.outcome is StoreOutcome.KNOWN:
+                core.outbox.answers.append(Answer(transaction=request.transaction, status=202, message_id=result.id))
+            else:
+                core.outbox.answers.append(
+                    core.admission.challenge(request.transaction, request.flow, core.now(), stale=True)
+                )
+
+    def failed(self, candidates: Sequence[Candidate]) -> None:
+        """Router or Storage failed on them: nothing is stored; say so."""
+        for candidate in candidates:
+            if candidate.submission is not None:
+                self._core.fail(candidate.submission.transaction)
+            elif candidate.ending is not None:
+                self._core.outbox.endings.append(candidate.ending)
+
+
+def _item(candidate: Candidate, queue: QueueName, deadline: float) -> StoreItem:
+    return StoreItem(
+        key=candidate.key,
+        queue=queue,
+        envelope=candidate.envelope,
+        life=Seconds(candidate.life),
+        deadline=deadline,
+    )
+
+
+def ending_of(message: StoredMessage, end: End, reason: str) -> Ending:
+    """The end of a message for everybody."""
+    envelope = message.envelope
+    item = EndItem(
+        seq=message.seq,
+        id=envelope.id,
+        sender=envelope.sender,
+        recipient=envelope.recipient,
+        accepted=envelope.accepted,
+        end=end,
+        reason=reason,
+    )
+    return Ending(envelope, end, reason, item)

@@ -1,0 +1,179 @@
+"""What goes on between mailbox and devices: results, acknowledgements, reading on, expiry (PROTOCOL 8 to 15)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from actors.client_manager.core import Core
+from actors.client_manager.intake import Ended, ending_of
+from actors.messages.client_manager import DeliveryResult
+from actors.messages.sip_adapter import SendRequests
+from actors.messages.storage import (
+    Acknowledgement,
+    AcknowledgeMessages,
+    FindExpired,
+    ReadQueue,
+    StoreOutcome,
+    StoreResult,
+)
+from actors.model import (
+    DeviceKey,
+    End,
+    QueueName,
+    Seq,
+    Step,
+    StoredMessage,
+    User,
+    UserName,
+    mailbox_queue,
+    queue_user,
+)
+from actors.state.delivery import BUFFER
+
+EXPIRY_BATCH = 200
+
+
+class Acknowledging(NamedTuple):
+    """Answers of devices on their way to the disk."""
+
+    items: tuple[Acknowledgement, ...]
+
+
+class Reading(NamedTuple):
+    """A device reads on in its mailbox."""
+
+    user: UserName
+    device: DeviceKey
+
+
+class Expiring(NamedTuple):
+    """The store looks for messages whose life has ended."""
+
+
+class Mailroom:
+    """Deliveries, from the mailbox to the acknowledgement on disk."""
+
+    def __init__(self, core: Core) -> None:
+        self._core = core
+        self._expiring = False
+        self._skip: tuple[Seq, ...] = ()
+
+    def loaded(self, user: User) -> None:
+        """A user was read from the disk: put him into memory, and look at what waits for him."""
+        core = self._core
+        record = core.registry.load(user)
+        if user.waiting:
+            for device in list(record.devices.values()):
+                core.deliveries.resume(record, device, core.now())
+
+    def result(self, result: DeliveryResult) -> None:
+        """A device answered, or did not."""
+        self._core.deliveries.ended(result, self._core.now())
+
+    def acknowledged(self, what: Acknowledging) -> None:
+        """What devices answered is on disk."""
+        core, now = self._core, self._core.now()
+        for item in what.items:
+            if item.close:
+                core.outbox.step(Step.ACKNOWLEDGED, item.id, item.device)
+            core.deliveries.committed(item.user, item.device, item.seq, now, removed=item.remove)
+        core.outbox.count("messages_acknowledged_total", len(what.items))
+
+    def acknowledge_again(self, what: Acknowledging) -> None:
+        """The store failed on acknowledgements: nothing else may go before them."""
+        self._core.outbox.acks.extend(what.items)
+
+    def ended(self, what: Ended, notices: Sequence[StoreResult]) -> None:
+        """A message ended without a 2xx, and its notice, if any, waits for the sender."""
+        core, now = self._core, self._core.now()
+        envelope = what.ending.envelope
+        core.outbox.step(Step.ENDED, envelope.id, f"{what.ending.end}: {what.ending.reason}")
+        core.outbox.count(f"messages_{what.ending.end}_total")
+        item = what.item
+        if isinstance(item, Acknowledgement):
+            core.deliveries.committed(item.user, item.device, item.seq, now, removed=item.remove)
+        else:
+            core.ending.discard(item.seq)
+            core.deliveries.end_committed(item.seq)
+        if item.notice is None or not notices or notices[0].outcome is not StoreOutcome.STORED:
+            return
+        user = queue_user(item.notice.queue)
+        record = core.registry.get(user) if user is not None else None
+        if record is not None:
+            stored = StoredMessage(notices[0].seq, item.notice.envelope, True, notices[0].expires)
+            core.deliveries.offer(record, stored, now)
+
+    def end_again(self, what: Ended) -> None:
+        """The store failed on an end: try again."""
+        self._core.outbox.endings.append(what.ending)
+
+    # Reading on.
+
+    def read(self, what: Reading, messages: Sequence[StoredMessage], more: bool) -> None:
+        """Messages of the mailbox for one device."""
+        self._core.deliveries.read(what.user, what.device, messages, more, self._core.now())
+
+    def read_failed(self, what: Reading) -> None:
+        """Try again later."""
+        self._core.deliveries.read_failed(what.user, what.device, self._core.now())
+
+    # Expiry.
+
+    def look_for_expired(self) -> None:
+        """Ask the store for what has outlived its time, unless it is still at it."""
+        core = self._core
+        if self._expiring or core.ending:
+            return
+        self._expiring = True
+        number = core.expect(Expiring())
+        core.refs.storage.tell(FindExpired(reply_to=core.refs.me, request=number, limit=EXPIRY_BATCH, skip=self._skip))
+
+    def expiry_failed(self) -> None:
+        """The store could not look: the next wake-up asks again."""
+        self._expiring = False
+
+    def expired(self, messages: Sequence[StoredMessage]) -> None:
+        """End what is not in flight; what is waits for its transaction (PROTOCOL 15)."""
+        core = self._core
+        self._expiring = False
+        skipped: list[Seq] = []
+        for message in messages:
+            recipient = message.envelope.recipient
+            if core.deliveries.is_in_flight(recipient, message.seq):
+                skipped.append(message.seq)
+                continue
+            core.deliveries.end(recipient, message.seq)
+            if core.deliveries.is_open(message):
+                core.outbox.endings.append(ending_of(message, End.EXPIRED, "nobody took it in time"))
+            else:
+                core.outbox.endings.append(ending_of(message, End.DELIVERED, "not by every device"))
+        self._skip = tuple(skipped)
+
+    # Flushing.
+
+    def flush(self) -> None:
+        """Hand on sends, acknowledgements and reads."""
+        core, outbox = self._core, self._core.outbox
+        if outbox.acks:
+            acks, outbox.acks = tuple(outbox.acks), []
+            number = core.expect(Acknowledging(acks))
+            core.refs.storage.tell(AcknowledgeMessages(reply_to=core.refs.me, request=number, items=acks))
+        if outbox.sends:
+            sends, outbox.sends = tuple(outbox.sends), []
+            core.refs.sip_adapter.tell(SendRequests(items=sends))
+        if outbox.reads:
+            reads, outbox.reads = outbox.reads, []
+            for read in reads:
+                number = core.expect(Reading(read.user, read.device))
+                queue: QueueName = mailbox_queue(read.user)
+                core.refs.storage.tell(
+                    ReadQueue(
+                        reply_to=core.refs.me,
+                        request=number,
+                        queue=queue,
+                        after=read.after,
+                        limit=BUFFER,
+                        seqs=read.seqs,
+                    )
+                )

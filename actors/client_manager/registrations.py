@@ -1,0 +1,224 @@
+"""The way of a REGISTER: prove the user, plan, store, answer with all bindings (RFC 3261 10.3)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+import msgspec
+
+from actors.client_manager.core import Core
+from actors.messages.client_manager import Registration
+from actors.messages.monitor import Level
+from actors.messages.router import NamesAreOurs
+from actors.messages.sip_adapter import Answer
+from actors.messages.storage import ReadUser, SaveProgress, SaveRegistration
+from actors.model import POSTMASTER, Account, Device, DeviceKey, Flow, TransactionKey, UserName
+from actors.state.client_registry import GUEST, UserRecord
+from actors.state.digest import NonceVerdict
+from actors.state.registrar import UNSAVED, Plan, Refusal, contact_lines, plan, without_flow
+
+
+class Saving(NamedTuple):
+    """A registration on its way to the disk."""
+
+    request: Registration
+    changed: tuple[DeviceKey, ...]
+    new: bool
+    """It creates the user."""
+
+
+class SavingDevices(NamedTuple):
+    """Changes of devices that no phone waits for."""
+
+    user: UserName
+
+
+class Rereading(NamedTuple):
+    """A user is read again from the disk after a failure."""
+
+    user: UserName
+
+
+class Registrations:
+    """Bindings of devices, by REGISTER and by what is learned of flows."""
+
+    def __init__(self, core: Core) -> None:
+        self._core = core
+        self._kept_alive: set[Flow] = set()
+        """Stream connections that have shown keep-alives: their bindings may live long."""
+
+    def register(self, request: Registration) -> None:
+        """Judge one REGISTER."""
+        core, now = self._core, self._core.now()
+        if request.user == POSTMASTER:
+            core.answer(request.transaction, 403, "This name is reserved")
+            return
+        proof = core.admission.authenticate(request.user, request.credentials, request.flow, now)
+        if isinstance(proof, tuple) and proof[0] != 401:
+            core.answer(request.transaction, *proof)
+            core.outbox.event(Level.WARNING, "refused", f"REGISTER from {request.flow.host}: {proof[1]}", request.user)
+        elif isinstance(proof, tuple):
+            challenge = core.admission.challenge(request.transaction, request.flow, now, stale=False)
+            core.outbox.answers.append(challenge)
+        elif isinstance(proof, NonceVerdict) or not core.admission.spend(request.credentials, now):
+            challenge = core.admission.challenge(request.transaction, request.flow, now, stale=True)
+            core.outbox.answers.append(challenge)
+        else:
+            self._apply(request)
+
+    def _apply(self, request: Registration) -> None:
+        core = self._core
+        record = core.registry.get(request.user)
+        if record is None and not request.contacts:
+            core.answer(request.transaction, 404, "No such user")
+            return
+        try:
+            changes = plan(
+                record,
+                request,
+                core.node_time(),
+                keeps_alive=request.flow in self._kept_alive,
+                device_life=core.settings.device_life,
+            )
+        except Refusal as refusal:
+            core.outbox.answers.append(
+                Answer(
+                    transaction=request.transaction,
+                    status=refusal.status,
+                    reason=refusal.reason,
+                    min_expires=refusal.min_expires,
+                )
+            )
+            return
+        if record is None and not changes.changed:
+            core.answer(request.transaction, 404, "No such user")
+        elif changes.changed or changes.forgotten:
+            self._save(request, changes, new=record is None)
+        else:
+            self._confirm(request.transaction, record)
+
+    def _save(self, request: Registration, changes: Plan, *, new: bool) -> None:
+        """Put the plan into memory, so that the next REGISTER sees it, and onto the disk; the 200 follows."""
+        core = self._core
+        if new:
+            core.registry.put_account(Account(name=request.user, created=core.clock.wall()))
+        for key in changes.forgotten:
+            core.registry.drop_device(request.user, key)
+            core.deliveries.drop(request.user, key)
+        for device in changes.changed:
+            core.registry.put_device(request.user, device)
+        lasting = tuple(device for device in changes.changed if not device.key.startswith(GUEST))
+        forgotten = tuple(key for key in changes.forgotten if not key.startswith(GUEST))
+        number = core.expect(Saving(request, tuple(device.key for device in changes.changed), new))
+        core.refs.storage.tell(
+            SaveRegistration(
+                reply_to=core.refs.me,
+                request=number,
+                user=request.user,
+                devices=lasting,
+                create=new,
+                forget=forgotten,
+            )
+        )
+
+    def saved(self, what: Saving, stored: Iterable[Device]) -> None:
+        """On disk: answer 200, and deliver what waited."""
+        core, user = self._core, what.request.user
+        record = core.registry.get(user)
+        if record is None:  # removed meanwhile
+            core.answer(what.request.transaction, 404, "No such user")
+            return
+        if what.new:
+            core.refs.router.tell(NamesAreOurs(names=(user,)))
+        since = {device.key: device.since for device in stored}
+        fresh = set()
+        for key in what.changed:
+            device = record.devices.get(key)
+            if device is not None and device.since == UNSAVED and key in since:
+                core.registry.put_device(user, msgspec.structs.replace(device, since=since[key]))
+                fresh.add(key)
+        self._confirm(what.request.transaction, record)
+        core.outbox.count("registrations_total")
+        self._deliver(record, what.changed, fresh)
+
+    def _deliver(self, record: UserRecord, changed: Iterable[DeviceKey], fresh: set[DeviceKey]) -> None:
+        core, now = self._core, self._core.now()
+        for key in changed:
+            device = record.devices.get(key)
+            if device is None or not device.bindings:
+                continue
+            if key in fresh or key.startswith(GUEST):
+                core.deliveries.resume(record, device, now)
+            core.deliveries.alive(record, device, now)
+
+    def _confirm(self, transaction: TransactionKey, record: UserRecord | None) -> None:
+        core = self._core
+        lines = contact_lines(record, core.node_time())
+        core.outbox.answers.append(Answer(transaction=transaction, status=200, contacts=lines))
+
+    def save_failed(self, what: Saving) -> None:
+        """The store failed: answer 500, and believe the disk again."""
+        self._core.fail(what.request.transaction)
+        self.reread(what.request.user)
+
+    # Flows.
+
+    def seen(self, flow: Flow) -> None:
+        """A keep-alive or OPTIONS on a flow."""
+        if flow.transport != "udp":
+            self._kept_alive.add(flow)
+        self._core.deliveries.seen(flow, self._core.now())
+
+    def closed(self, flow: Flow) -> None:
+        """A stream connection is gone, and with it the bindings over it; the devices stay."""
+        core = self._core
+        self._kept_alive.discard(flow)
+        for user, key in core.registry.on_flow(flow):
+            record = core.registry.get(user)
+            device = record.devices.get(key) if record else None
+            if device is None:
+                continue
+            device = without_flow(device, flow)
+            if key.startswith(GUEST) and not device.bindings:
+                core.registry.drop_device(user, key)
+                core.deliveries.drop(user, key)
+            else:
+                core.registry.put_device(user, device)
+                core.outbox.bindings.append((user, key))
+
+    # Writing what no phone waits for.
+
+    def flush(self) -> None:
+        """Write devices whose bindings or place in the mailbox changed by themselves."""
+        core, outbox = self._core, self._core.outbox
+        if outbox.bindings:
+            changed, outbox.bindings = dict.fromkeys(outbox.bindings), []
+            for user, key in changed:
+                device = self._lasting(user, key)
+                if device is not None:
+                    number = core.expect(SavingDevices(user))
+                    core.refs.storage.tell(
+                        SaveRegistration(reply_to=core.refs.me, request=number, user=user, devices=(device,))
+                    )
+        if outbox.progress:
+            moved, outbox.progress = dict.fromkeys(outbox.progress), []
+            for user, key in moved:
+                device = self._lasting(user, key)
+                if device is not None:
+                    number = core.expect(SavingDevices(user))
+                    core.refs.storage.tell(
+                        SaveProgress(reply_to=core.refs.me, request=number, user=user, device=device)
+                    )
+
+    def _lasting(self, user: UserName, key: DeviceKey) -> Device | None:
+        record = self._core.registry.get(user)
+        device = record.devices.get(key) if record and not key.startswith(GUEST) else None
+        return device if device is not None and device.since != UNSAVED else None
+
+    def reread(self, user: UserName) -> None:
+        """Read a user again from the disk: what memory has of him may be wrong."""
+        core = self._core
+        core.deliveries.drop(user)
+        number = core.expect(Rereading(user))
+        core.refs.storage.tell(ReadUser(reply_to=core.refs.me, request=number, name=user))
