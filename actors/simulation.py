@@ -84,8 +84,8 @@ class Simulation:
     """Actors, time and chance in one hand.
 
     At each step one of the actors that have mail, picked at random, serves one message; when none has, time
-    moves on to the next timer. Whoever wants randomness in a run takes it from `random` or `random_bytes`, and
-    time from `clock` and `scheduler`: then the same seed is the same run, step by step.
+    moves on to the next timer. Whoever wants randomness in a run takes it from `random` or `random_bytes`,
+    and time from `clock` and `scheduler`: then the same seed is the same run, step by step.
     """
 
     def __init__(self, seed: int, *, slowness: float = 0.0, record: bool = False) -> None:
