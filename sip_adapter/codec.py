@@ -42,20 +42,18 @@ MAX_BODY = 65536
 _REQUEST_LINE = re.compile(rb"(" + TOKEN + rb"++) ([^\x00-\x20\x7f<>\"]++) SIP/2\.0", re.IGNORECASE)
 _STATUS_LINE = re.compile(rb"SIP/2\.0 ([1-6][0-9]{2})(?: (.*+))?+", re.DOTALL | re.IGNORECASE)
 _VERSION = re.compile(rb" SIP/([0-9]++)\.([0-9]++)[ \t]*+\Z", re.IGNORECASE)
+_USUAL_LINES = re.compile(rb"\r\n(" + TOKEN + rb"++): *+([^\r]*+)")
 _LINES = re.compile(rb"\r\n(" + TOKEN + rb"++)[ \t]*+:[ \t]*+([^\r\n]*+)")
 _FOLD = re.compile(rb"\r\n[ \t]++")
 _BRANCH = re.compile(
-    rb"SIP/2\.0 ([1-6][0-9]{2})[^\r\n]*+\r\n"
-    rb"(?:(?!v(?:ia)?+[ \t]*+:)[^\r\n]++\r\n)*+"
-    rb"v(?:ia)?+[ \t]*+:[^\r\n,;\"]*+(?:;(?!branch[ \t=])[^\r\n,;\"]*+)*+"
-    rb";branch=([^\x00-\x20\x7f\",;<>]++)",
-    re.IGNORECASE,
+    rb"SIP/2\.0 ([1-6][0-9]{2}) [^\r]*+\r\n"
+    rb"(?:(?![Vv])[^\r]++\r\n)*+"
+    rb"[Vv](?:ia)?+: [^\r,;\"]++(?:;(?!branch)[^\r,;\"]++)*+;branch=([^\x00-\x20\x7f\",;<>]++)"
 )
-_RECEIVED = re.compile(
+_NOTED = re.compile(
     rb";[ \t]*+(?:received|rport)(?:[ \t]*+=[ \t]*+[^\x00-\x20\x7f\",;<>]*+)?+(?=[ \t]*+(?:;|\Z))",
     re.IGNORECASE,
 )
-_ONCE = ((b"from", "From"), (b"to", "To"), (b"call-id", "Call-ID"), (b"cseq", "CSeq"))
 
 
 def parse(data: bytes, max_body: int = MAX_BODY) -> Request | Response:
@@ -109,7 +107,7 @@ def read_head(head: bytes, body: bytes = b"") -> Request | Response:
         raise SipError(513, "Header fields too large", request=readable(head[:MAX_HEAD]))
     start, _, _ = head.partition(b"\r\n")
     lines = head[len(start) :]
-    headers: list[Header] = _LINES.findall(lines)
+    headers: list[Header] = _USUAL_LINES.findall(lines)
     if not len(headers) == lines.count(b"\n") == lines.count(b"\r"):
         headers = _unfold(head, lines)
     if len(headers) > MAX_HEADERS:
@@ -156,19 +154,24 @@ def readable(head: bytes) -> Request | None:
 
 def check(message: Request | Response) -> None:
     """Raise SipError for a message that lacks what every message has, or has it malformed."""
-    for name, shown in _ONCE:
-        if message.count(name) > 1:
-            raise message.error(f"Repeated {shown}")
-    _ = message.via, message.call_id
-    _, method = message.cseq
-    _ = message.from_, message.to
+    message.check()
     if isinstance(message, Request):
-        if method != message.method:
-            raise message.error("CSeq names another method")
-        try:
-            parse_uri(message.uri)
-        except SipError as error:
-            raise message.error("Malformed request URI") from error
+        _check_request(message)
+
+
+def _check_request(request: Request) -> None:
+    if request.cseq[1] != request.method:
+        if request.method in METHODS.values():
+            raise request.error("CSeq names another method")
+        raise request.error(
+            "Not Implemented", 501
+        )  # RFC 4475 3.1.2.18: of the two faults, the one that lasts
+    try:
+        uri = parse_uri(request.uri)
+    except SipError as error:
+        raise request.error("Malformed request URI") from error
+    if uri.headers:
+        raise request.error("Header fields in the request URI")  # RFC 3261 19.1.1, RFC 4475 3.1.2.11
 
 
 def response(
@@ -186,19 +189,25 @@ def response(
     All Vias in order, From, To (with `to_tag` unless it has one), Call-ID and CSeq are those of the request.
     `received` is the source address of the request: it is noted in the top Via (RFC 3261 18.2.1, RFC 3581 4).
     """
-    lines = [b"SIP/2.0 %d %b" % (status, reason.encode("utf-8", "surrogateescape"))]
     vias = request.get_all(b"via")
     if vias and received is not None:
         vias[0] = _stamp(request, vias[0], received)
-    lines += [b"Via: %b" % via for via in vias]
-    for name, label in ((b"from", b"From"), (b"to", b"To"), (b"call-id", b"Call-ID"), (b"cseq", b"CSeq")):
-        value = request.get(name)
-        if value is not None:
-            if name == b"to" and to_tag is not None and not _has_tag(request, value):
-                value += b";tag=" + to_tag
-            lines.append(b"%b: %b" % (label, value))
-    if status == 100 and (timestamp := request.get(b"timestamp")) is not None:
-        lines.append(b"Timestamp: %b" % timestamp)
+    lines = [b"SIP/2.0 %d %b" % (status, reason.encode("utf-8", "surrogateescape"))]
+    lines += [b"Via: " + via for via in vias]
+    if (value := request.get(b"from")) is not None:
+        lines.append(b"From: " + value)
+    if (value := request.get(b"to")) is not None:
+        lines.append(
+            b"To: " + value
+            if to_tag is None or _has_tag(request, value)
+            else b"To: %b;tag=%b" % (value, to_tag)
+        )
+    if (value := request.get(b"call-id")) is not None:
+        lines.append(b"Call-ID: " + value)
+    if (value := request.get(b"cseq")) is not None:
+        lines.append(b"CSeq: " + value)
+    if status == 100 and (value := request.get(b"timestamp")) is not None:
+        lines.append(b"Timestamp: " + value)
     lines += [b"%b: %b" % header for header in extra]
     lines.append(b"Content-Length: %d\r\n\r\n" % len(body))
     return b"\r\n".join(lines) + body
@@ -206,7 +215,7 @@ def response(
 
 def _has_tag(request: Request, value: bytes) -> bool:
     try:
-        return request.to_tag is not None
+        return b"tag" in request.to.params
     except SipError:
         return b"tag=" in value
 
@@ -218,13 +227,16 @@ def _stamp(request: Request, value: bytes, received: tuple[str, int]) -> bytes:
         via = request.via
     except SipError:
         return value
-    asked = b"rport" in via.params
-    if not asked and via.host == host and b"received" not in via.params:
-        return value
-    note = b";received=%b" % host.encode("ascii")
-    if asked:
-        note += b";rport=%d" % port
-    return _RECEIVED.sub(b"", via.raw.rstrip(b" \t")) + note + value[len(via.raw) :]
+    params, raw = via.params, via.raw
+    if b"rport" not in params:
+        if via.host == host and b"received" not in params:
+            return value
+        note = b";received=%b" % host.encode("ascii")
+    else:
+        note = b";received=%b;rport=%d" % (host.encode("ascii"), port)
+    if b"received" not in params and raw.endswith(b";rport"):
+        return raw[:-6] + note + value[len(raw) :]
+    return _NOTED.sub(b"", raw.rstrip(b" \t")) + note + value[len(raw) :]
 
 
 def request(method: str, uri: bytes, headers: Sequence[Header], body: bytes = b"") -> bytes:

@@ -38,6 +38,13 @@ _NAME_ADDR = re.compile(
     rb"(" + PARAMS + rb")[ \t]*+",
     re.DOTALL,
 )
+_USUAL_VIA = re.compile(
+    rb"SIP/2\.0/([A-Z]++) ([a-z0-9.\-]++)(?::([0-9]{1,5}))?+(;rport)?+"
+    rb";branch=([^\x00-\x20\x7f\",;<>]++)(;rport)?+"
+)
+_USUAL_NAME_ADDR = re.compile(
+    rb'(?:"([^"\\]*+)" ?+)?+<([^\x00-\x20\x7f<>"]++)>(?:;tag=([^\x00-\x20\x7f",;<>=]++))?+'
+)
 _LIST_ITEM = re.compile(rb'((?:[^,"<]++|' + _QUOTED + rb"|<[^>]*+>)++)(,|\Z)", re.DOTALL)
 _SCHEME = re.compile(rb"[ \t]*+(" + TOKEN + rb"++)(?:[ \t]++|\Z)")
 _AUTH_PARAM = re.compile(
@@ -126,6 +133,13 @@ class Via(msgspec.Struct, frozen=True, gc=False):
 
 def parse_via(value: bytes) -> Via:
     """Read the first (topmost) value of a Via header field; raises SipError 400 when it is malformed."""
+    match = _USUAL_VIA.fullmatch(value)
+    if match is not None:
+        sent_by, host, port, early, branch, late = match.groups()
+        if not (early and late):
+            noted = {b"branch": branch, b"rport": b""} if early or late else {b"branch": branch}
+            number = None if port is None else port_number(port)
+            return Via(sent_by.decode("ascii"), host.decode("ascii"), number, noted, value)
     match = _VIA.match(value)
     if match is None:
         raise SipError(400, "Malformed Via")
@@ -141,6 +155,11 @@ def parse_via(value: bytes) -> Via:
 
 def parse_name_addr(value: bytes, what: str = "address") -> NameAddr:
     """Read exactly one name-addr or addr-spec with its parameters; `what` names it in the SipError 400."""
+    match = _USUAL_NAME_ADDR.fullmatch(value)
+    if match is not None:
+        display, uri, tag = match.groups()
+        text = display.decode("utf-8", "surrogateescape") if display else ""
+        return NameAddr(text, uri, {b"tag": tag} if tag else {})
     match = _NAME_ADDR.fullmatch(value)
     if match is None:
         raise SipError(400, f"Malformed {what}")
@@ -165,9 +184,9 @@ def parse_params(raw: bytes) -> dict[bytes, bytes]:
 
 def _read_params(raw: bytes) -> dict[bytes, bytes]:
     pairs = _PARAM_PARTS.findall(raw)
-    params: dict[bytes, bytes] = dict(pairs)
-    if not raw.islower() or b'"' in raw:
-        params = {name.lower(): unquote(value) for name, value in pairs}
+    params: dict[bytes, bytes] = {name.lower(): value for name, value in pairs}
+    if b'"' in raw:
+        params = {name: unquote(value) for name, value in params.items()}
     if len(params) != len(pairs):
         raise SipError(400, "Repeated parameter")
     return params

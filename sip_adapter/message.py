@@ -7,11 +7,12 @@ Values never contain CR or LF: the codec replaces line folding by a space.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import TypeVar
 
 from sip_adapter.errors import Header, SipError
 from sip_adapter.headers import (
+    MAX_DELTA,
     STAR,
     TOKEN,
     NameAddr,
@@ -25,7 +26,7 @@ from sip_adapter.headers import (
 
 _Read = TypeVar("_Read")
 
-_CSEQ = re.compile(rb"[ \t]*+0*+([0-9]{0,10}+)[ \t]++(" + TOKEN + rb"++)[ \t]*+")
+_CSEQ = re.compile(rb"[ \t]*+0*+([0-9]*+)(?<=[0-9])[ \t]++(" + TOKEN + rb"++)[ \t]*+")
 _CALL_ID = re.compile(rb"[^\x00-\x20\x7f]++")
 
 _COMPACT = {
@@ -53,25 +54,18 @@ METHODS = {
 }  # fmt: skip
 
 
-def _index(headers: Sequence[Header]) -> dict[bytes, list[bytes]]:
-    index: dict[bytes, list[bytes]] = {}
-    long_name = _LONG_NAME.get
-    for name, value in headers:
-        key = long_name(name)
-        if key is None:
-            key = name.lower()
-            key = _COMPACT.get(key, key)
-        if key in index:
-            index[key].append(value)
-        else:
-            index[key] = [value]
-    return index
+def _long_name(name: bytes) -> bytes:
+    key = name.lower()
+    return _COMPACT.get(key, key)
+
+
+_ONCE = {b"from": "From", b"to": "To", b"call-id": "Call-ID", b"cseq": "CSeq"}
 
 
 class _Message:
     """What requests and responses have in common."""
 
-    __slots__ = ("_cseq", "_from", "_names", "_to", "_via", "body", "headers")
+    __slots__ = ("_again", "_call_id", "_cseq", "_first", "_from", "_to", "_via", "body", "headers")
 
     headers: list[Header]
     body: bytes
@@ -79,25 +73,63 @@ class _Message:
     def __init__(self, headers: list[Header], body: bytes) -> None:
         self.headers = headers
         self.body = body
-        self._names: dict[bytes, list[bytes]] | None = None
+        self._first: dict[bytes, bytes] | None = None
+        self._again: dict[bytes, list[bytes]] = {}
+        self._call_id: bytes | None = None
         self._via: Via | None = None
         self._from: NameAddr | None = None
         self._to: NameAddr | None = None
         self._cseq: tuple[int, str] | None = None
 
+    def _index(self) -> dict[bytes, bytes]:
+        """Note the first value of each name, and the further values of the few that stand more than once."""
+        usual = _LONG_NAME.get
+        first = {usual(name) or _long_name(name): value for name, value in self.headers}
+        if len(first) < len(self.headers):
+            first = {}
+            for name, value in self.headers:
+                key = usual(name) or _long_name(name)
+                if key not in first:
+                    first[key] = value
+                else:
+                    self._again.setdefault(key, []).append(value)
+        self._first = first
+        return first
+
     def get(self, name: bytes) -> bytes | None:
         """Return the first value of the header field with this long lower-case name, or None."""
-        names = self._names
-        if names is None:
-            names = self._names = _index(self.headers)
-        values = names.get(name)
-        return values[0].strip(b" \t") if values else None
+        first = self._first
+        value = (self._index() if first is None else first).get(name)
+        return None if value is None else value.strip(b" \t")
 
     def get_all(self, name: bytes) -> list[bytes]:
         """Return the value of each header field of this lower-case long name, in order, commas kept."""
-        if self._names is None:
-            self._names = _index(self.headers)
-        return [value.strip(b" \t") for value in self._names.get(name, ())]
+        value = self.get(name)
+        if value is None:
+            return []
+        return [value, *(more.strip(b" \t") for more in self._again.get(name, ()))]
+
+    def check(self) -> None:
+        """Raise SipError 400 when what every message has (RFC 3261 8.1.1) is missing, twice or malformed."""
+        first = self._first
+        if first is None:
+            first = self._index()
+        for name in self._again:
+            if name in _ONCE:
+                raise self.error(f"Repeated {_ONCE[name]}")
+        number, _, method = first.get(b"cseq", b"").partition(b" ")
+        if number.isdigit() and len(number) < 10 and method in METHODS:
+            self._cseq = int(number), METHODS[method]
+        try:
+            self._via = parse_via(first[b"via"])
+            self._from = parse_name_addr(first[b"from"], "From")
+            self._to = parse_name_addr(first[b"to"], "To")
+        except SipError as error:
+            error.request = self.answerable()
+            raise
+        except KeyError:
+            _ = self.via, self.from_, self.to  # one of them says that it is missing
+        _ = self.call_id, self.cseq
 
     def tokens(self, name: bytes) -> list[bytes]:
         """Return the elements of a comma list that may stand in several header fields (Supported)."""
@@ -111,23 +143,26 @@ class _Message:
     @property
     def via(self) -> Via:
         """The topmost Via."""
-        if self._via is None:
-            self._via = self._checked(parse_via, self._need(b"via", "Via"))
-        return self._via
+        via = self._via
+        if via is None:
+            via = self._via = self._checked(parse_via, self._need(b"via", "Via"))
+        return via
 
     @property
     def from_(self) -> NameAddr:
         """The sender."""
-        if self._from is None:
-            self._from = self._address(self._need(b"from", "From"), "From")
-        return self._from
+        address = self._from
+        if address is None:
+            address = self._from = self._address(self._need(b"from", "From"), "From")
+        return address
 
     @property
     def to(self) -> NameAddr:
         """The logical recipient."""
-        if self._to is None:
-            self._to = self._address(self._need(b"to", "To"), "To")
-        return self._to
+        address = self._to
+        if address is None:
+            address = self._to = self._address(self._need(b"to", "To"), "To")
+        return address
 
     @property
     def from_tag(self) -> bytes | None:
@@ -142,23 +177,28 @@ class _Message:
     @property
     def call_id(self) -> bytes:
         """The Call-ID, which is compared byte for byte."""
-        value = self._need(b"call-id", "Call-ID")
-        if _CALL_ID.fullmatch(value) is None:
-            raise self.error("Malformed Call-ID")
+        value = self._call_id
+        if value is None:
+            value = self._need(b"call-id", "Call-ID")
+            if _CALL_ID.fullmatch(value) is None:
+                raise self.error("Malformed Call-ID")
+            self._call_id = value
         return value
 
     @property
     def cseq(self) -> tuple[int, str]:
         """Number and method of CSeq."""
-        if self._cseq is None:
+        cseq = self._cseq
+        if cseq is None:
             match = _CSEQ.fullmatch(self._need(b"cseq", "CSeq"))
             if match is None:
                 raise self.error("Malformed CSeq")
-            number = int(match[1] or b"0")
+            digits, method = match.groups()
+            number = int(digits or b"0") if len(digits) <= 10 else MAX_DELTA
             if number >= 2**31:
                 raise self.error("CSeq out of range")
-            self._cseq = number, METHODS.get(match[2]) or match[2].decode("ascii")
-        return self._cseq
+            cseq = self._cseq = number, METHODS.get(method) or method.decode("ascii")
+        return cseq
 
     @property
     def max_forwards(self) -> int | None:
@@ -195,15 +235,15 @@ class _Message:
     @property
     def content_length(self) -> int | None:
         """The length of the body that the message states, or None; two different ones are malformed."""
-        if self._names is None:
-            self._names = _index(self.headers)
-        values = self._names.get(b"content-length")
-        if values is None:
+        value = self.get(b"content-length")
+        if value is None:
             return None
-        number = delta_seconds(values[0])
+        number = int(value) if value.isdigit() and len(value) < 10 else delta_seconds(value)
         if number is None:
             raise self.error("Malformed Content-Length")
-        if len(values) > 1 and {delta_seconds(value) for value in values} != {number}:
+        if b"content-length" in self._again and {delta_seconds(more) for more in self._again[b"content-length"]} != {
+            number
+        }:
             raise self.error("Contradicting Content-Length")
         return number
 
@@ -228,7 +268,11 @@ class _Message:
         return value
 
     def _address(self, value: bytes, what: str) -> NameAddr:
-        return self._checked(lambda raw: parse_name_addr(raw, what), value)
+        try:
+            return parse_name_addr(value, what)
+        except SipError as error:
+            error.request = self.answerable()
+            raise
 
     def _checked(self, read: Callable[[bytes], _Read], value: bytes) -> _Read:
         try:
@@ -236,12 +280,6 @@ class _Message:
         except SipError as error:
             error.request = self.answerable()
             raise
-
-    def count(self, name: bytes) -> int:
-        """Return how many header fields have this long lower-case name."""
-        if self._names is None:
-            self._names = _index(self.headers)
-        return len(self._names.get(name, ()))
 
     def error(self, reason: str, status: int = 400) -> SipError:
         """Return the error that says what is wrong with this message."""
@@ -288,9 +326,7 @@ class Response(_Message):
 
     def __repr__(self) -> str:
         """Return the start line and how much follows."""
-        return (
-            f"<Response {self.status} {self.reason!r}, {len(self.headers)} headers, {len(self.body)} bytes>"
-        )
+        return f"<Response {self.status} {self.reason!r}, {len(self.headers)} headers, {len(self.body)} bytes>"
 
     def _start_line(self) -> bytes:
         return b"SIP/2.0 %d %b" % (self.status, self.reason.encode("utf-8", "surrogateescape"))

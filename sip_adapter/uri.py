@@ -98,7 +98,7 @@ def _decode(raw: bytes) -> str:
 
 
 def _ipv6(raw: bytes) -> str:
-    text = raw.decode("ascii").lower()
+    text = raw.decode("ascii").lower().replace(":::", "::")  # RFC 5118 4.10: a bug of the old grammar
     try:
         IPv6Address(text)
     except AddressValueError:
