@@ -47,12 +47,17 @@ _LINES = re.compile(rb"\r\n(" + TOKEN + rb"++)[ \t]*+:[ \t]*+([^\r\n]*+)")
 _FOLD = re.compile(rb"\r\n[ \t]++")
 _BRANCH = re.compile(
     rb"SIP/2\.0 ([1-6][0-9]{2}) [^\r]*+\r\n"
-    rb"(?:(?![Vv])[^\r]++\r\n)*+"
+    rb"(?:[^Vv\r][^\r]*+\r\n)*+"
     rb"[Vv](?:ia)?+: [^\r,;\"]++(?:;(?!branch)[^\r,;\"]++)*+;branch=([^\x00-\x20\x7f\",;<>]++)"
 )
 _NOTED = re.compile(
     rb";[ \t]*+(?:received|rport)(?:[ \t]*+=[ \t]*+[^\x00-\x20\x7f\",;<>]*+)?+(?=[ \t]*+(?:;|\Z))",
     re.IGNORECASE,
+)
+
+
+_RESPONSE = (
+    b"SIP/2.0 %d %b\r\nVia: %b\r\nFrom: %b\r\nTo: %b\r\nCall-ID: %b\r\nCSeq: %b\r\n%bContent-Length: %d\r\n\r\n%b"
 )
 
 
@@ -163,9 +168,7 @@ def _check_request(request: Request) -> None:
     if request.cseq[1] != request.method:
         if request.method in METHODS.values():
             raise request.error("CSeq names another method")
-        raise request.error(
-            "Not Implemented", 501
-        )  # RFC 4475 3.1.2.18: of the two faults, the one that lasts
+        raise request.error("Not Implemented", 501)  # RFC 4475 3.1.2.18: of the two faults, the one that lasts
     try:
         uri = parse_uri(request.uri)
     except SipError as error:
@@ -192,25 +195,22 @@ def response(
     vias = request.get_all(b"via")
     if vias and received is not None:
         vias[0] = _stamp(request, vias[0], received)
-    lines = [b"SIP/2.0 %d %b" % (status, reason.encode("utf-8", "surrogateescape"))]
-    lines += [b"Via: " + via for via in vias]
-    if (value := request.get(b"from")) is not None:
-        lines.append(b"From: " + value)
-    if (value := request.get(b"to")) is not None:
-        lines.append(
-            b"To: " + value
-            if to_tag is None or _has_tag(request, value)
-            else b"To: %b;tag=%b" % (value, to_tag)
-        )
-    if (value := request.get(b"call-id")) is not None:
-        lines.append(b"Call-ID: " + value)
-    if (value := request.get(b"cseq")) is not None:
-        lines.append(b"CSeq: " + value)
-    if status == 100 and (value := request.get(b"timestamp")) is not None:
-        lines.append(b"Timestamp: " + value)
-    lines += [b"%b: %b" % header for header in extra]
-    lines.append(b"Content-Length: %d\r\n\r\n" % len(body))
-    return b"\r\n".join(lines) + body
+    get = request.get
+    sender, to, call_id, cseq = get(b"from"), get(b"to"), get(b"call-id"), get(b"cseq")
+    if to is not None and to_tag is not None and not _has_tag(request, to):
+        to += b";tag=" + to_tag
+    more = b"".join([b"%b: %b\r\n" % header for header in extra]) if extra else b""
+    if status == 100 and (timestamp := get(b"timestamp")) is not None:
+        more = b"Timestamp: %b\r\n%b" % (timestamp, more)
+    words = reason.encode("utf-8", "surrogateescape")
+    if vias and sender is not None and to is not None and call_id is not None and cseq is not None:
+        via = vias[0] if len(vias) == 1 else b"\r\nVia: ".join(vias)
+        return _RESPONSE % (status, words, via, sender, to, call_id, cseq, more, len(body), body)
+    known = [b"Via: " + via for via in vias]
+    parts = ((b"From", sender), (b"To", to), (b"Call-ID", call_id), (b"CSeq", cseq))
+    known += [b"%b: %b" % (name, value) for name, value in parts if value is not None]
+    head = b"".join([line + b"\r\n" for line in known])
+    return b"SIP/2.0 %d %b\r\n%b%bContent-Length: %d\r\n\r\n%b" % (status, words, head, more, len(body), body)
 
 
 def _has_tag(request: Request, value: bytes) -> bool:
