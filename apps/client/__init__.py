@@ -1,0 +1,1 @@
+"""What people use beside a node: a SIP client session, and the commands that send, listen and ask."""

@@ -1,0 +1,1 @@
+"""The node: settings in, actors put together, served until it is stopped."""

@@ -1,0 +1,68 @@
+"""What stands before each answer of the admin interface: who may ask, and how errors look."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Awaitable, Callable
+
+import msgspec
+from aiohttp import web
+
+from apps.common.values import host_port, is_loopback
+from apps.node.asking import AskError
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+class ApiError(Exception):
+    """An answer other than success: status, one word for programs, one sentence for people."""
+
+    def __init__(self, status: int, error: str, detail: str) -> None:
+        """Keep the three parts."""
+        super().__init__(detail)
+        self.status = status
+        self.error = error
+        self.detail = detail
+
+
+def json_reply(value: object, status: int = 200) -> web.Response:
+    """Answer with one JSON document; what a browser might show is told to show nothing."""
+    return web.Response(
+        body=msgspec.json.encode(value),
+        status=status,
+        content_type="application/json",
+        headers={"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"},
+    )
+
+
+def error_reply(status: int, error: str, detail: str) -> web.Response:
+    """Answer with an error."""
+    return json_reply({"error": error, "detail": detail}, status)
+
+
+@web.middleware
+async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Let in who may ask, and turn errors into JSON."""
+    try:
+        if not _named_locally(request):
+            return error_reply(403, "refused", "ask by the name localhost, 127.0.0.1 or [::1]")
+        return await handler(request)
+    except ApiError as error:
+        return error_reply(error.status, error.error, error.detail)
+    except AskError as error:
+        return error_reply(503, "unavailable", str(error))
+    except web.HTTPException as error:
+        return error_reply(error.status, "not-found" if error.status == 404 else "bad-request", error.reason)
+
+
+def _named_locally(request: web.Request) -> bool:
+    """Refuse other Host headers on TCP: a web page whose name was made to point here carries its own."""
+    transport = request.transport
+    sock = None if transport is None else transport.get_extra_info("socket")
+    if sock is not None and sock.family == socket.AF_UNIX:
+        return True
+    try:
+        host, _ = host_port(request.headers.get("Host", ""), default=80)
+    except ValueError:
+        return False
+    return is_loopback(host)
