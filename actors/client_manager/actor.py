@@ -396,5 +396,6 @@ class ClientManager(ActorBase[ClientManagerCommand]):
                 monitor.tell(ReportEvent(at=wall, level=level, kind=kind, text=text, user=user))
 
     def _report_gauges(self) -> None:
-        users = float(len(self._core.registry))
-        self._core.refs.monitor.tell(SetGauges(gauges=(("users", users),)))
+        registry = self._core.registry
+        gauges = (("users", float(len(registry))), ("flows_bound", float(registry.flows)))
+        self._core.refs.monitor.tell(SetGauges(gauges=gauges))

@@ -41,6 +41,11 @@ class ClientRegistry:
     def __len__(self) -> int:
         return len(self._users)
 
+    @property
+    def flows(self) -> int:
+        """How many flows have bindings, lapsed ones that nobody cleared included."""
+        return len(self._flows)
+
     def get(self, name: UserName) -> UserRecord | None:
         """Find a user."""
         return self._users.get(name)

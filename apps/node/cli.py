@@ -1,0 +1,108 @@
+"""`angarium node`: start a node and serve until told to stop."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import rich_click as click
+
+from apps.common import output
+from apps.common.config import NodeConfig, load
+from apps.common.exits import Exit, Failure
+from apps.common.options import node_options
+
+
+@click.command()
+@node_options
+def node(config_file: Path | None, **flags: Any) -> None:
+    """Serve SIP clients: pass on their messages, and keep what waits.
+
+    Prints one line that begins with `ready` and names the addresses, once it serves; SIGTERM stops it.
+
+    \b
+    Exit codes: 0 stopped as asked; 2 wrong usage; 70 a fault (start it again, nothing is lost);
+    78 a setting is wrong, the data folder is in use, or an address cannot be had.
+    """
+    config = load(flags, os.environ, config_file).config
+    if config.supervise:
+        from apps.common.process import supervise, unsupervised
+
+        command, environ = unsupervised(sys.argv[1:])
+        raise SystemExit(supervise(command, environ=environ, say=output.say))
+    check_reach(config)
+    serve(config)
+
+
+def check_reach(config: NodeConfig) -> None:
+    """Refuse open mode beyond this machine unless that is wanted (78)."""
+    beyond = [str(address) for address in config.listen if not address.loopback]
+    if config.open and beyond and not config.open_to_network:
+        raise Failure(
+            f"refusing open mode on {beyond[0]}",
+            why="anyone who reaches it could send and register",
+            do="add users with passwords and drop --open, or say --open-to-network",
+            code=Exit.CONFIG,
+        )
+
+
+def serve(config: NodeConfig) -> None:
+    """Start everything, say `ready`, wait for a signal, stop in reverse."""
+    from importlib.metadata import version
+
+    from apps.common import logs
+    from apps.common.process import run
+    from apps.node.admin import AdminServer
+    from apps.node.admin_api import AdminApi, NodeActors, NodeFacts
+    from apps.node.process import Threads, make_store, start
+
+    world = Threads()
+    store = make_store(config, world.clock)
+    log = logs.setup(config)
+    try:
+        running = start(config, world, store)
+        facts = NodeFacts(name=config.name, realm=config.realm, version=version('angarium'), addresses=running.addresses)
+        actors = NodeActors(
+            client_manager=running.client_manager, storage=running.storage, monitor=running.monitor
+        )
+        admin = AdminServer(AdminApi(facts, actors, list).app, data=config.data, tcp=config.admin)
+        try:
+            admin.start()
+            _advise(config, running.client_manager)
+            print("ready", config.name, *running.addresses, *_admin_word(admin), flush=True)  # noqa: T201
+            run(_until_signal())
+        finally:
+            admin.stop()
+            running.stop()
+    finally:
+        store.close()
+        world.timers.stop()
+        log.close()
+
+
+def _admin_word(admin: Any) -> list[str]:
+    return [f"http://{admin.address}"] if admin.address is not None else []
+
+
+def _advise(config: NodeConfig, client_manager: Any) -> None:
+    """Without accounts and without open mode nobody can do anything: say what to do."""
+    from actors.messages.client_manager import ListUsers, UsersListed
+    from apps.node.asking import ask
+
+    listed = ask(client_manager, lambda r, n: ListUsers(reply_to=r, request=n, limit=0), UsersListed)
+    if listed.total == 0 and not config.open:
+        output.say(
+            f"nobody has an account here yet: add one with `angarium user add NAME --data {config.data}`, "
+            "or start with --open to let anyone register"
+        )
+
+
+async def _until_signal() -> None:
+    from apps.common.process import stop_signals
+
+    stop = asyncio.Event()
+    with stop_signals(stop.set):
+        await stop.wait()

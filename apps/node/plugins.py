@@ -1,0 +1,75 @@
+"""Replacements of actors and stores: `module:Class`, `file.py:Class`, or the name of an entry point."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import sys
+from importlib.metadata import entry_points
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from apps.common.exits import Exit, Failure
+
+
+def load_class(role: str, name: str) -> type[Any]:
+    """Find the class that a setting names; `role` is the setting's key and, in the plural, its entry point group.
+
+    Raises Failure (78) that says what was looked for and where.
+    """
+    if ":" not in name:
+        return _entry_point(role, name)
+    place, _, attribute = name.rpartition(":")
+    module = _file(role, Path(place)) if place.endswith(".py") else _module(role, place)
+    found = getattr(module, attribute, None)
+    if not isinstance(found, type):
+        raise _failure(role, name, f"{place} has no class {attribute}")
+    return found
+
+
+def group(role: str) -> str:
+    """Name the entry point group of a replaceable part."""
+    return f"angarium.{role[:-1]}ies" if role.endswith("y") else f"angarium.{role}s"
+
+
+def _entry_point(role: str, name: str) -> type[Any]:
+    known = {point.name: point for point in entry_points(group=group(role))}
+    if name not in known:
+        choices = ", ".join(sorted(known)) or "none is installed"
+        raise _failure(role, name, f"no entry point of that name in {group(role)} ({choices})")
+    found = known[name].load()
+    if not isinstance(found, type):
+        raise _failure(role, name, "the entry point is no class")
+    return found
+
+
+def _module(role: str, name: str) -> ModuleType:
+    if "" not in sys.path and str(Path.cwd()) not in sys.path:
+        sys.path.insert(0, str(Path.cwd()))
+    try:
+        return importlib.import_module(name)
+    except ImportError as error:
+        raise _failure(role, name, str(error)) from error
+
+
+def _file(role: str, path: Path) -> ModuleType:
+    if not path.is_file():
+        raise _failure(role, str(path), "there is no such file")
+    name = f"angarium_plugin_{path.stem}"
+    spec = importlib.util.spec_from_file_location(name, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+def _failure(role: str, name: str, why: str) -> Failure:
+    return Failure(
+        f"cannot load --{role.replace('_', '-')} {name}",
+        why=why,
+        do="name it as module:Class, as file.py:Class, or by an installed entry point",
+        code=Exit.CONFIG,
+    )

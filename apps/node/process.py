@@ -1,0 +1,125 @@
+"""A node as a process: settings in, a serving node on threads and sockets out, until it is told to stop."""
+
+from __future__ import annotations
+
+import faulthandler
+import os
+import sys
+import threading
+from collections.abc import Callable
+from random import Random
+from typing import Any
+
+from loguru import logger
+
+from actors.base import ActorBase
+from actors.client_manager.core import ClientSettings
+from actors.ports import Clock, Runtime, Scheduler
+from actors.runtime import LoopRuntime, SystemClock, ThreadRuntime, ThreadScheduler
+from actors.stores.port import Store, StoreError
+from apps.common.config import DigestAlgorithm, NodeConfig
+from apps.common.exits import Exit, Failure
+from apps.common.process import new_loop
+from apps.node.asking import ReplyRef
+from apps.node.plugins import load_class
+from apps.node.wiring import Actors, Node, NodeFailed, NodePlan, Reply, start_node
+from sip_adapter.limits import Limits
+from sip_adapter.transport.base import Network
+from sip_adapter.transport.sockets import AsyncioNetwork
+
+ALGORITHMS = {
+    DigestAlgorithm.MD5: ("MD5",),
+    DigestAlgorithm.SHA_256: ("SHA-256",),
+    DigestAlgorithm.BOTH: ("SHA-256", "MD5"),
+}
+REPLACEABLE = ("monitor", "router", "storage", "client_manager", "sip_adapter")
+
+
+class Threads:
+    """The real world: threads, sockets, the machine's clocks."""
+
+    def __init__(self) -> None:
+        self.clock: Clock = SystemClock()
+        self.timers = ThreadScheduler()
+        self.scheduler: Scheduler = self.timers
+        self.runtime: Runtime = ThreadRuntime()
+        self.network_runtime: Runtime = LoopRuntime(new_loop)
+        self.network: Network = AsyncioNetwork()
+        self.random: Random | None = None
+
+    def answer(self, ask: Callable[[Reply], None], timeout: float) -> Any:
+        """Wait for the answer to a question."""
+        reply = ReplyRef()
+        ask(reply)
+        try:
+            return reply.future.result(timeout)
+        except TimeoutError:
+            raise TimeoutError(f"an actor did not answer within {timeout:g} s while starting") from None
+
+
+def make_store(config: NodeConfig, clock: Clock) -> Store:
+    """Make and open the store that the settings name; Failure (78) if its folder is somebody else's."""
+    if config.store == "sqlite":
+        from actors.stores.sqlite import SqliteStore
+
+        store: Store = SqliteStore(data_dir=config.data, realm=config.realm, clock=clock)
+    elif config.store == "memory":
+        from actors.stores.memory import MemoryStore
+
+        store = MemoryStore(data_dir=config.data, realm=config.realm, clock=clock)
+    else:
+        store = load_class("store", config.store)(data_dir=config.data, realm=config.realm, clock=clock)
+    try:
+        store.open()
+    except StoreError as error:
+        raise Failure(f"cannot open {config.data}", why=str(error), code=Exit.CONFIG) from error
+    except OSError as error:
+        raise Failure(
+            f"cannot open {config.data}", why=error.strerror or str(error), do="choose another --data", code=Exit.CONFIG
+        ) from error
+    return store
+
+
+def chosen_actors(config: NodeConfig) -> Actors:
+    """Load the replacements that the settings name."""
+    chosen: dict[str, type[ActorBase[Any]]] = {}
+    for role in REPLACEABLE:
+        name = getattr(config, role)
+        if name is not None:
+            chosen[role] = load_class(role, name)
+    return Actors(**chosen)
+
+
+def start(config: NodeConfig, world: Threads, store: Store) -> Node:
+    """Start a node as the settings say; Failure (78) if it cannot listen."""
+    plan = NodePlan(
+        listen=tuple(str(address) for address in config.listen),
+        realm=config.realm,
+        store=store,
+        actors=chosen_actors(config),
+        clients=ClientSettings(
+            open_mode=config.open,
+            algorithms=ALGORITHMS[config.digest_algorithm],
+            message_life=float(config.message_life),
+            device_life=float(config.device_life),
+        ),
+        limits=Limits(max_pending=config.max_pending, max_body=config.max_body),
+        watchdog=config.watchdog,
+        on_fatal=end_process,
+    )
+    try:
+        return start_node(plan, world)
+    except NodeFailed as error:
+        raise Failure(
+            "the node cannot start", why=str(error), do="choose other --listen addresses", code=Exit.CONFIG
+        ) from error
+
+
+def end_process(reason: str) -> None:
+    """End at once with 70: a hanging thread cannot be ended, and start-up is recovery."""
+    logger.critical("the node ends: {}", reason)
+    for thread in threading.enumerate():
+        logger.debug("thread alive: {}", thread.name)
+    faulthandler.dump_traceback(file=sys.__stderr__ or sys.stderr, all_threads=True)
+    logger.complete()
+    os._exit(Exit.INTERNAL)

@@ -1,0 +1,191 @@
+"""Puts a node together: which actor knows which, in which order they start, and how they stop."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from random import Random
+from typing import Any, Protocol, TypeVar
+
+import msgspec
+
+from actors.base import ActorBase, Context, start_actor
+from actors.client_manager.actor import ClientManager
+from actors.client_manager.core import ClientSettings
+from actors.messages.client_manager import ListUsers
+from actors.messages.lifecycle import ActorFailed, ListenFailed, Listening, WatchActor
+from actors.monitor import Monitor
+from actors.ports import Clock, Runtime, Scheduler
+from actors.ref import ActorRef, DeadLetters, LateRef
+from actors.router import Router
+from actors.storage import Storage
+from actors.stores.port import Store
+from actors.supervisor import WATCHDOG, Supervisor
+from sip_adapter.adapter import SipAdapter
+from sip_adapter.domains import Domains
+from sip_adapter.limits import Limits
+from sip_adapter.transport.base import Network
+
+R = TypeVar("R")
+LOAD_TIMEOUT = 120.0
+"""Seconds until all users are read; a million stored messages take a few."""
+LISTEN_TIMEOUT = 10.0
+
+
+class NodeFailed(Exception):
+    """The node could not start; says why."""
+
+
+class Actors(msgspec.Struct, frozen=True):
+    """Which class plays which part; each can be replaced."""
+
+    supervisor: type[ActorBase[Any]] = Supervisor
+    monitor: type[ActorBase[Any]] = Monitor
+    router: type[ActorBase[Any]] = Router
+    storage: type[ActorBase[Any]] = Storage
+    client_manager: type[ActorBase[Any]] = ClientManager
+    sip_adapter: type[ActorBase[Any]] = SipAdapter
+
+
+class Reply(Protocol):
+    """A reference that keeps the first answer told to it."""
+
+    def tell(self, message: Any) -> None:
+        """Take the answer."""
+
+
+class World(Protocol):
+    """Where a node lives: real threads and sockets, or a simulation."""
+
+    clock: Clock
+    scheduler: Scheduler
+    runtime: Runtime
+    network_runtime: Runtime
+    network: Network
+    random: Random | None
+
+    def answer(self, ask: Callable[[Reply], None], timeout: float) -> Any:
+        """Hand a reply reference to `ask` and wait for what is told to it; TimeoutError."""
+
+
+class NodePlan(msgspec.Struct, frozen=True):
+    """What a node is to be."""
+
+    listen: tuple[str, ...]
+    realm: str
+    store: Store
+    actors: Actors = Actors()
+    clients: ClientSettings = ClientSettings()
+    limits: Limits = Limits()
+    hosts: tuple[str, ...] = ()
+    watchdog: float = WATCHDOG
+    on_fatal: Callable[[str], None] = print
+
+
+class Node(msgspec.Struct, frozen=True):
+    """A running node: references to its actors, and the addresses it listens on."""
+
+    supervisor: ActorRef[Any]
+    monitor: ActorRef[Any]
+    router: ActorRef[Any]
+    storage: ActorRef[Any]
+    client_manager: ActorRef[Any]
+    sip_adapter: ActorRef[Any]
+    addresses: tuple[str, ...]
+    dead_letters: DeadLetters
+
+    def stop(self) -> None:
+        """Stop in reverse: the network first, the store when nobody writes any more."""
+        for ref in self._in_order():
+            ref.pykka_ref.stop(timeout=10)
+
+    def _in_order(self) -> tuple[ActorRef[Any], ...]:
+        return (self.supervisor, self.sip_adapter, self.client_manager, self.router, self.storage, self.monitor)
+
+
+def start_node(plan: NodePlan, world: World) -> Node:
+    """Start all actors, bottom-up; serves when this returns. Raises NodeFailed, and nothing runs then."""
+    supervisor: LateRef[Any] = LateRef()
+    sip_adapter: LateRef[Any] = LateRef()
+    context = Context(
+        clock=world.clock, scheduler=world.scheduler, supervisor=supervisor, dead_letters=DeadLetters()
+    )
+    started: list[ActorRef[Any]] = []
+
+    def start(actor: type[ActorBase[Any]], runtime: Runtime, **arguments: Any) -> ActorRef[Any]:
+        ref = start_actor(actor, runtime, context, **arguments)
+        started.append(ref)
+        return ref
+
+    parts = plan.actors
+    monitor = start(parts.monitor, world.runtime)
+    watcher: ActorRef[ActorFailed | WatchActor] = start(
+        parts.supervisor, world.runtime, monitor=monitor, on_fatal=plan.on_fatal, watchdog=plan.watchdog
+    )
+    supervisor.set(watcher)
+    router = start(parts.router, world.runtime, monitor=monitor)
+    storage = start(parts.storage, world.runtime, store=plan.store, monitor=monitor)
+    client_manager = start(
+        parts.client_manager,
+        world.runtime,
+        router=router,
+        storage=storage,
+        sip_adapter=sip_adapter,
+        monitor=monitor,
+        settings=plan.clients,
+        random=world.random,
+    )
+    try:
+        addresses = _open_network(plan, world, start, client_manager, monitor, sip_adapter)
+    except (NodeFailed, TimeoutError) as error:
+        for ref in reversed(started):
+            ref.pykka_ref.stop(timeout=10)
+        raise NodeFailed(str(error)) from error
+    for ref in started:
+        if ref is not watcher:
+            watcher.tell(WatchActor(name=ref.name, target=ref))
+    return Node(
+        supervisor=watcher,
+        monitor=monitor,
+        router=router,
+        storage=storage,
+        client_manager=client_manager,
+        sip_adapter=started[-1],
+        addresses=addresses,
+        dead_letters=context.dead_letters,
+    )
+
+
+def _open_network(
+    plan: NodePlan,
+    world: World,
+    start: Callable[..., ActorRef[Any]],
+    client_manager: ActorRef[Any],
+    monitor: ActorRef[Any],
+    sip_adapter: LateRef[Any],
+) -> tuple[str, ...]:
+    """Open the sockets once everybody is known: who is not loaded yet would get a 404."""
+    world.answer(lambda reply: client_manager.tell(ListUsers(reply_to=reply, request=0, limit=0)), LOAD_TIMEOUT)
+
+    def listen(reply: Any) -> None:
+        sip_adapter.set(
+            start(
+                plan.actors.sip_adapter,
+                world.network_runtime,
+                network=world.network,
+                client_manager=client_manager,
+                monitor=monitor,
+                domains=Domains(plan.realm, plan.hosts),
+                realm=plan.realm,
+                listen=plan.listen,
+                ready=reply,
+                limits=plan.limits,
+            )
+        )
+
+    heard = world.answer(listen, LISTEN_TIMEOUT)
+    if isinstance(heard, ListenFailed):
+        raise NodeFailed(f"cannot listen on {heard.address}: {heard.reason}")
+    assert isinstance(heard, Listening)
+    return heard.addresses
+
+
