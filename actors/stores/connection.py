@@ -1,0 +1,121 @@
+"""The connection port below the SQLite store, and `sqlite3` behind it."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+Row = tuple[Any, ...]
+
+FULL = 13
+CORRUPT = 11
+NOT_A_DATABASE = 26
+IO_ERROR = 10
+READ_ONLY = 8
+CANNOT_OPEN = 14
+
+
+class DatabaseError(Exception):
+    """A statement failed; the transaction can be rolled back."""
+
+
+class DatabaseFull(DatabaseError):
+    """No room on the disk (SQLITE_FULL)."""
+
+
+class DatabaseDamaged(DatabaseError):
+    """The file is no sound database (SQLITE_CORRUPT, SQLITE_NOTADB)."""
+
+
+class DatabaseFailed(DatabaseError):
+    """The disk failed (SQLITE_IOERR and its like): what is durable is unknown."""
+
+
+def error_of(code: int, text: str) -> DatabaseError:
+    """Translate a result code of SQLite (https://sqlite.org/rescode.html); extended codes by their low byte."""
+    primary = code & 0xFF
+    if primary == FULL:
+        return DatabaseFull(text)
+    if primary in (CORRUPT, NOT_A_DATABASE):
+        return DatabaseDamaged(text)
+    if primary in (IO_ERROR, READ_ONLY, CANNOT_OPEN):
+        return DatabaseFailed(text)
+    return DatabaseError(f"{text} (SQLite code {code})")
+
+
+class Connection(Protocol):
+    """One open database. Transactions are begun and ended by statements. Errors are `DatabaseError`s."""
+
+    def execute(self, sql: str, values: Sequence[Any] = ()) -> int:
+        """Run one statement; the number of rows it changed."""
+
+    def executemany(self, sql: str, rows: Iterable[Sequence[Any]]) -> int:
+        """Run one statement for each row; the number of rows changed."""
+
+    def fetchone(self, sql: str, values: Sequence[Any] = ()) -> Row | None:
+        """The first row of a query."""
+
+    def fetchall(self, sql: str, values: Sequence[Any] = ()) -> list[Row]:
+        """All rows of a query."""
+
+    def close(self) -> None:
+        """Close it."""
+
+
+Connect = Callable[[Path], Connection]
+"""Opens the database in a file, which is made if it is missing."""
+
+
+class Sqlite3Connection:
+    """The standard library's `sqlite3`, without its own idea of transactions."""
+
+    def __init__(self, path: Path) -> None:
+        try:
+            # Opened where errors can be told to a person, then used by one actor's thread alone.
+            self._connection = sqlite3.connect(
+                path, isolation_level=None, cached_statements=256, check_same_thread=False
+            )
+        except sqlite3.Error as error:
+            raise _translated(error) from error
+
+    def execute(self, sql: str, values: Sequence[Any] = ()) -> int:
+        """Run one statement; the number of rows it changed."""
+        try:
+            return self._connection.execute(sql, values).rowcount
+        except sqlite3.Error as error:
+            raise _translated(error) from error
+
+    def executemany(self, sql: str, rows: Iterable[Sequence[Any]]) -> int:
+        """Run one statement for each row; the number of rows changed."""
+        try:
+            return self._connection.executemany(sql, rows).rowcount
+        except sqlite3.Error as error:
+            raise _translated(error) from error
+
+    def fetchone(self, sql: str, values: Sequence[Any] = ()) -> Row | None:
+        """The first row of a query."""
+        try:
+            row: Row | None = self._connection.execute(sql, values).fetchone()
+        except sqlite3.Error as error:
+            raise _translated(error) from error
+        return row
+
+    def fetchall(self, sql: str, values: Sequence[Any] = ()) -> list[Row]:
+        """All rows of a query."""
+        try:
+            return self._connection.execute(sql, values).fetchall()
+        except sqlite3.Error as error:
+            raise _translated(error) from error
+
+    def close(self) -> None:
+        """Close it; the last one to close moves the log into the database file."""
+        try:
+            self._connection.close()
+        except sqlite3.Error as error:
+            raise _translated(error) from error
+
+
+def _translated(error: sqlite3.Error) -> DatabaseError:
+    return error_of(getattr(error, "sqlite_errorcode", 0), str(error))

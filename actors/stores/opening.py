@@ -1,0 +1,160 @@
+"""Opening the database: is it sound, whose is it, what time is it there. Start-up is recovery; there is no other."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from pathlib import Path
+from typing import NamedTuple
+
+from actors.model import Seq
+from actors.ports import Clock
+from actors.stores.connection import Connect, Connection, DatabaseDamaged, DatabaseError
+from actors.stores.meta import Meta, node_time_now, settled_realm
+from actors.stores.port import Alarm, Opened, StoreError
+from actors.stores.records import DamagedRow
+from actors.stores.salvage import finish_swap, salvage
+from actors.stores.schema import migrate
+
+DATABASE = "angarium.db"
+WAL = f"{DATABASE}-wal"
+MARKER = "damaged"
+"""A file of this name asks for a full check at the next start."""
+CHECKED_SIZE = 48 << 20
+"""Up to this size in bytes a database is checked in full at every start; larger ones when a read finds damage."""
+WAL_HEADER = 32
+MAGIC = b"SQLite format 3\x00"
+PAGE = 4096
+
+PRAGMAS = (
+    f"page_size = {PAGE}",
+    "locking_mode = EXCLUSIVE",  # one process only: the log's index stays in memory, no -shm file to run out of disk
+    "journal_mode = WAL",
+    "synchronous = FULL",
+    "wal_autocheckpoint = 0",  # SQLite would swallow its errors: `SqliteStore.tend` does it
+    "cache_size = -32000",
+    "secure_delete = ON",
+)
+
+
+class Sound(NamedTuple):
+    """A database that was opened."""
+
+    connection: Connection
+    opened: Opened
+
+
+def mark_damaged(folder: Path) -> None:
+    """Have the next start check the whole database."""
+    (folder / MARKER).touch()
+
+
+class Opening:
+    """Opens the database of a data folder whose lock the caller holds."""
+
+    def __init__(self, folder: Path, realm: str | None, clock: Clock, connect: Connect) -> None:
+        self._path = folder / DATABASE
+        self._wal = folder / WAL
+        self._marker = folder / MARKER
+        self._realm = realm
+        self._clock = clock
+        self._connect = connect
+
+    def open(self) -> Sound:
+        """Open it, or what can be salvaged of it. Raises `StoreError`."""
+        try:
+            finish_swap(self._path)
+            return self._open()
+        except (DatabaseError, OSError) as error:
+            raise StoreError(
+                f"Cannot open the database {self._path}: {error}. Look at the disk and the rights on the folder."
+            ) from error
+
+    def _open(self) -> Sound:
+        log_missing = not self._has_log()
+        alarms: tuple[Alarm, ...] = ()
+        try:
+            self._refuse_headless()
+            connection = self._sound_connection()
+        except (DatabaseDamaged, DamagedRow) as error:
+            alarms = (salvage(self._path, self._connect_configured, str(error), self._clock.wall()),)
+            log_missing = False
+            connection = self._sound_connection()
+        self._marker.unlink(missing_ok=True)
+        if log_missing and Meta(connection).get("running"):
+            alarms = (*alarms, _log_missing_alarm())
+        return Sound(connection, self._read(connection, alarms))
+
+    def _has_log(self) -> bool:
+        return self._wal.exists() and self._wal.stat().st_size >= WAL_HEADER
+
+    def _refuse_headless(self) -> None:
+        """SQLite deletes the log of an empty database and ignores a file without header: not with mail in them."""
+        size = self._path.stat().st_size if self._path.exists() else 0
+        if size == 0 and self._has_log():
+            raise DatabaseDamaged("the database file is empty, its log is not")
+        if size:
+            with self._path.open("rb") as file:
+                if file.read(len(MAGIC)) != MAGIC:
+                    raise DatabaseDamaged("the header of the database file is damaged")
+
+    def _sound_connection(self) -> Connection:
+        connection = self._connect_configured(self._path)
+        try:
+            checked = self._marker.exists() or self._path.stat().st_size <= CHECKED_SIZE
+            if migrate(connection) > 0 and checked:
+                _check(connection)
+            meta = Meta(connection)
+            for name in ("node_key", "realm", "clock", "last_seq"):
+                meta.get(name)
+        except (DatabaseError, DamagedRow, StoreError):
+            connection.close()
+            raise
+        return connection
+
+    def _connect_configured(self, path: Path) -> Connection:
+        """A connection to the file, made private if new, with every setting in place."""
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+        connection = self._connect(path)
+        try:
+            for pragma in PRAGMAS:
+                connection.execute(f"PRAGMA {pragma}")
+        except DatabaseError:
+            connection.close()
+            raise
+        return connection
+
+    def _read(self, connection: Connection, alarms: tuple[Alarm, ...]) -> Opened:
+        meta = Meta(connection)
+        try:
+            realm = settled_realm(meta.get("realm"), self._realm)
+        except StoreError:
+            connection.close()
+            raise
+        node_key = meta.get("node_key") or secrets.token_bytes(32)
+        row = connection.fetchone("SELECT max(seq) FROM message")
+        last_seq = max(int(meta.get("last_seq") or 0), (row and row[0]) or 0)
+        node_time = node_time_now(meta.get("clock"), self._clock.wall())
+        connection.execute("BEGIN IMMEDIATE")
+        meta.put("realm", realm.encode())
+        meta.put("node_key", node_key)
+        meta.put("running", b"yes")
+        connection.execute("COMMIT")
+        # From here on a database without its log tells that the log was taken away.
+        connection.fetchone("PRAGMA wal_checkpoint(PASSIVE)")
+        return Opened(node_key, realm, node_time - self._clock.monotonic(), Seq(last_seq), alarms)
+
+
+def _check(connection: Connection) -> None:
+    row = connection.fetchone("PRAGMA integrity_check(1)")
+    if row is None or row[0] != "ok":
+        raise DatabaseDamaged(str(row[0]) if row else "no answer to the integrity check")
+
+
+def _log_missing_alarm() -> Alarm:
+    return Alarm(
+        "database-damaged",
+        "The write-ahead log of the database is missing: what was accepted since it was last moved into the "
+        "database may be lost.",
+        "Find out who removed the file ending in -wal. If you have it, stop the node, put it back, start again.",
+    )

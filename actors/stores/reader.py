@@ -1,0 +1,157 @@
+"""Reads of the SQLite store: rows are verified, damaged ones put aside and left out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from itertools import groupby
+from typing import TypeVar
+
+from actors.model import Device, MessageId, QueueName, Seq, StoredMessage, User, UserName
+from actors.stores.connection import Connection, Row
+from actors.stores.devices import INSERT_DAMAGED, SELECT_USER
+from actors.stores.port import Found
+from actors.stores.records import (
+    MESSAGE_COLUMNS,
+    DamagedRow,
+    queue_of,
+    read_account,
+    read_device,
+    read_message,
+    whole_row,
+)
+from actors.stores.slices import EndedLog
+
+CHUNK = 64
+"""Rows fetched at once: what a limit on bytes may overshoot."""
+
+T = TypeVar("T")
+
+
+class Reader:
+    """Answers questions about what is committed."""
+
+    def __init__(self, connection: Connection, ended: EndedLog, wall: Callable[[], float]) -> None:
+        self._connection = connection
+        self._ended = ended
+        self._wall = wall
+        self.damaged = 0
+        """Rows put aside so far."""
+
+    def queue(
+        self, queue: QueueName, after: Seq, limit: int, max_bytes: int, seqs: Sequence[Seq]
+    ) -> tuple[tuple[StoredMessage, ...], bool]:
+        """As `Store.read_queue`."""
+        if seqs:
+            return tuple(self._exactly(queue, seqs)), False
+        sql = f"SELECT {MESSAGE_COLUMNS} FROM message WHERE queue = ? AND seq > ? ORDER BY seq LIMIT ?"
+        messages: list[StoredMessage] = []
+        size = 0
+        while len(messages) < limit and size < max_bytes:
+            wanted = min(CHUNK, limit - len(messages))
+            rows = self._connection.fetchall(sql, (queue, after, wanted))
+            messages += self._sound("message", rows, read_message)
+            if len(rows) < wanted:
+                return tuple(messages), False
+            after = rows[-1][0]
+            size += sum(len(row[5]) for row in rows)
+        more = self._connection.fetchone("SELECT 1 FROM message WHERE queue = ? AND seq > ? LIMIT 1", (queue, after))
+        return tuple(messages), more is not None
+
+    def expired(self, now: float, limit: int, skip: Sequence[Seq]) -> tuple[StoredMessage, ...]:
+        """As `Store.find_expired`, as of node time `now`."""
+        sql = f"SELECT {MESSAGE_COLUMNS} FROM message WHERE expires <= ? ORDER BY expires, seq LIMIT ?"
+        rows = self._connection.fetchall(sql, (int(now * 1000), limit + len(skip)))
+        skipped = set(skip)
+        rows = [row for row in rows if row[0] not in skipped][:limit]
+        return tuple(self._sound("message", rows, read_message))
+
+    def users(self, after: UserName, limit: int) -> tuple[User, ...]:
+        """As `Store.read_users`."""
+        sql = "SELECT name, payload, sum FROM account WHERE name > ? ORDER BY name LIMIT ?"
+        users: list[User] = []
+        while len(users) < limit:
+            rows = self._connection.fetchall(sql, (after, limit - len(users)))
+            if not rows:
+                break
+            devices = self._devices(rows[0][0], rows[-1][0])
+            waiting = self._waiting(rows[0][0], rows[-1][0])
+            for account in self._sound("account", rows, read_account):
+                name = account.name
+                users.append(User(account, devices.get(name, ()), 1 if name in waiting else 0))
+            after = rows[-1][0]
+        return tuple(users)
+
+    def user(self, name: UserName) -> User | None:
+        """As `Store.read_user`."""
+        rows = self._connection.fetchall("SELECT name, payload, sum FROM account WHERE name = ?", (name,))
+        for account in self._sound("account", rows, read_account):
+            devices = self._sound("device", self._connection.fetchall(SELECT_USER, (name,)), read_device)
+            return User(account, tuple(devices), 1 if self._waiting(name, name) else 0)
+        return None
+
+    def message(self, message_id: MessageId) -> Found:
+        """As `Store.find_message`."""
+        sql = f"SELECT {MESSAGE_COLUMNS} FROM message WHERE id = ? ORDER BY seq LIMIT 1"
+        rows = self._connection.fetchall(sql, (message_id,))
+        for stored in self._sound("message", rows, read_message):
+            return Found(stored=stored, queue=queue_of(rows[0]))
+        return Found(ended=self._ended.find(message_id))
+
+    def oldest(self) -> StoredMessage | None:
+        """The message that has been in custody longest."""
+        rows = self._connection.fetchall(f"SELECT {MESSAGE_COLUMNS} FROM message ORDER BY seq LIMIT 1")
+        return next(iter(self._sound("message", rows, read_message)), None)
+
+    def count(self, table: str) -> int:
+        """How many rows a table has."""
+        row = self._connection.fetchone(f"SELECT count(*) FROM {table}")
+        return int(row[0]) if row else 0
+
+    def _exactly(self, queue: QueueName, seqs: Sequence[Seq]) -> list[StoredMessage]:
+        rows: list[Row] = []
+        sql = f"SELECT {MESSAGE_COLUMNS} FROM message WHERE seq = ? AND queue = ?"
+        for seq in sorted(set(seqs)):
+            row = self._connection.fetchone(sql, (seq, queue))
+            if row is not None:
+                rows.append(row)
+        return self._sound("message", rows, read_message)
+
+    def _devices(self, first: UserName, last: UserName) -> dict[UserName, tuple[Device, ...]]:
+        sql = "SELECT user, key, payload, sum FROM device WHERE user BETWEEN ? AND ? ORDER BY user, key"
+        rows = self._connection.fetchall(sql, (first, last))
+        grouped = groupby(rows, key=lambda row: row[0])
+        return {user: tuple(self._sound("device", list(some), read_device)) for user, some in grouped}
+
+    def _waiting(self, first: UserName, last: UserName) -> set[UserName]:
+        sql = (
+            "SELECT name FROM account WHERE name BETWEEN ? AND ?"
+            " AND EXISTS (SELECT 1 FROM message WHERE queue = 'u:' || account.name)"
+        )
+        return {UserName(name) for (name,) in self._connection.fetchall(sql, (first, last))}
+
+    def _sound(self, table: str, rows: Sequence[Row], read: Callable[[Row], T]) -> list[T]:
+        """The values of the rows that are sound; the others are put aside."""
+        values: list[T] = []
+        damaged: list[Row] = []
+        for row in rows:
+            try:
+                values.append(read(row))
+            except DamagedRow:
+                damaged.append(row)
+        if damaged:
+            self._put_aside(table, damaged)
+        return values
+
+    def _put_aside(self, table: str, rows: Sequence[Row]) -> None:
+        where = {"message": "seq = ?", "account": "name = ?", "device": "user = ? AND key = ?"}[table]
+        keys = {"message": 1, "account": 1, "device": 2}[table]
+        connection = self._connection
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            connection.executemany(INSERT_DAMAGED, [(table, self._wall(), whole_row(row)) for row in rows])
+            connection.executemany(f"DELETE FROM {table} WHERE {where}", [row[:keys] for row in rows])
+        except BaseException:
+            connection.execute("ROLLBACK")
+            raise
+        connection.execute("COMMIT")
+        self.damaged += len(rows)

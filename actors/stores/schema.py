@@ -1,0 +1,46 @@
+"""The tables of the SQLite store, and the steps that bring an older file up to date."""
+
+from __future__ import annotations
+
+from actors.stores.connection import Connection
+from actors.stores.port import NewerStore
+
+TABLES = """
+CREATE TABLE meta (name TEXT PRIMARY KEY, value BLOB NOT NULL, sum INTEGER NOT NULL);
+CREATE TABLE account (name TEXT PRIMARY KEY, payload BLOB NOT NULL, sum INTEGER NOT NULL);
+CREATE TABLE device (
+    user TEXT NOT NULL, key TEXT NOT NULL, payload BLOB NOT NULL, sum INTEGER NOT NULL, PRIMARY KEY (user, key));
+CREATE TABLE message (
+    seq INTEGER PRIMARY KEY, id TEXT NOT NULL, queue TEXT NOT NULL, expires INTEGER NOT NULL,
+    anyone INTEGER NOT NULL, payload BLOB NOT NULL, sum INTEGER NOT NULL);
+CREATE INDEX message_queue ON message (queue);
+CREATE INDEX message_id ON message (id);
+CREATE INDEX message_expires ON message (expires);
+CREATE TABLE damaged (source TEXT NOT NULL, at REAL NOT NULL, row BLOB NOT NULL);
+"""
+"""Version 1. An index on `queue` ends in the row id, which is the seq: it serves in order. Beside these stand the time
+slices of `slices.py`, made and dropped while the node runs."""
+
+MIGRATIONS: tuple[str, ...] = (TABLES,)
+"""Step n brings version n to n + 1; a step, once published, never changes."""
+
+VERSION = len(MIGRATIONS)
+
+
+def migrate(connection: Connection, migrations: tuple[str, ...] = MIGRATIONS) -> int:
+    """Bring the file to the newest version, all steps in one transaction; the version it had. Raises `NewerStore`."""
+    row = connection.fetchone("PRAGMA user_version")
+    version = int(row[0]) if row else 0
+    if version > len(migrations):
+        raise NewerStore(
+            f"The data folder has schema version {version}, this program knows up to {len(migrations)}. "
+            "Use the newer program, or another folder."
+        )
+    if version < len(migrations):
+        connection.execute("BEGIN IMMEDIATE")
+        for step in migrations[version:]:
+            for statement in filter(None, map(str.strip, step.split(";"))):
+                connection.execute(statement)
+        connection.execute(f"PRAGMA user_version = {len(migrations)}")
+        connection.execute("COMMIT")
+    return version
