@@ -173,6 +173,8 @@ def _check_request(request: Request) -> None:
         uri = parse_uri(request.uri)
     except SipError as error:
         raise request.error("Malformed request URI") from error
+    if request.method == "REGISTER":
+        _ = request.contacts  # RFC 4475 3.1.2.13: malformed before it is anybody's
     if uri.headers:
         raise request.error("Header fields in the request URI")  # RFC 3261 19.1.1, RFC 4475 3.1.2.11
 
