@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import secrets
 from pathlib import Path
-from typing import NamedTuple
 
 from actors.model import Seq
 from actors.ports import Clock
@@ -15,6 +14,7 @@ from actors.stores.port import Alarm, Opened, StoreError
 from actors.stores.records import DamagedRow
 from actors.stores.salvage import finish_swap, salvage
 from actors.stores.schema import migrate
+from actors.stores.tables import Sound
 
 DATABASE = "angarium.db"
 WAL = f"{DATABASE}-wal"
@@ -35,13 +35,6 @@ PRAGMAS = (
     "cache_size = -32000",
     "secure_delete = ON",
 )
-
-
-class Sound(NamedTuple):
-    """A database that was opened."""
-
-    connection: Connection
-    opened: Opened
 
 
 def mark_damaged(folder: Path) -> None:
@@ -83,7 +76,11 @@ class Opening:
         self._marker.unlink(missing_ok=True)
         if log_missing and Meta(connection).get("running"):
             alarms = (*alarms, _log_missing_alarm())
-        return Sound(connection, self._read(connection, alarms))
+        try:
+            return Sound(connection, begin(connection, self._realm, self._clock, alarms))
+        except (DatabaseError, StoreError):
+            connection.close()
+            raise
 
     def _has_log(self) -> bool:
         return self._wal.exists() and self._wal.stat().st_size >= WAL_HEADER
@@ -124,25 +121,23 @@ class Opening:
             raise
         return connection
 
-    def _read(self, connection: Connection, alarms: tuple[Alarm, ...]) -> Opened:
-        meta = Meta(connection)
-        try:
-            realm = settled_realm(meta.get("realm"), self._realm)
-        except StoreError:
-            connection.close()
-            raise
-        node_key = meta.get("node_key") or secrets.token_bytes(32)
-        row = connection.fetchone("SELECT max(seq) FROM message")
-        last_seq = max(int(meta.get("last_seq") or 0), (row and row[0]) or 0)
-        node_time = node_time_now(meta.get("clock"), self._clock.wall())
-        connection.execute("BEGIN IMMEDIATE")
-        meta.put("realm", realm.encode())
-        meta.put("node_key", node_key)
-        meta.put("running", b"yes")
-        connection.execute("COMMIT")
-        # From here on a database without its log tells that the log was taken away.
-        connection.fetchone("PRAGMA wal_checkpoint(PASSIVE)")
-        return Opened(node_key, realm, node_time - self._clock.monotonic(), Seq(last_seq), alarms)
+
+def begin(connection: Connection, wanted_realm: str | None, clock: Clock, alarms: tuple[Alarm, ...] = ()) -> Opened:
+    """Read what a database remembers of itself, or settle it in a new one. Raises `RealmMismatch`."""
+    meta = Meta(connection)
+    realm = settled_realm(meta.get("realm"), wanted_realm)
+    node_key = meta.get("node_key") or secrets.token_bytes(32)
+    row = connection.fetchone("SELECT max(seq) FROM message")
+    last_seq = max(int(meta.get("last_seq") or 0), (row and row[0]) or 0)
+    node_time = node_time_now(meta.get("clock"), clock.wall())
+    connection.execute("BEGIN IMMEDIATE")
+    meta.put("realm", realm.encode())
+    meta.put("node_key", node_key)
+    meta.put("running", b"yes")
+    connection.execute("COMMIT")
+    # From here on a database without its log tells that the log was taken away.
+    connection.fetchone("PRAGMA wal_checkpoint(PASSIVE)")
+    return Opened(node_key, realm, node_time - clock.monotonic(), Seq(last_seq), alarms)
 
 
 def _check(connection: Connection) -> None:
