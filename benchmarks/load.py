@@ -24,7 +24,7 @@ class Sent(msgspec.Struct, frozen=True):
     accepted: int
     """202 received."""
     refused: int
-    """503 with Retry-After received."""
+    """503 received; one without Retry-After stands among the failed too."""
     failed: int
     """Calls that ended otherwise: another answer, 503 without Retry-After, no answer."""
     retransmissions: int
@@ -112,6 +112,8 @@ def send_messages(
             )
         after = resource.getrusage(resource.RUSAGE_CHILDREN)
         cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+        if not (place / "stat.csv").exists():
+            raise RuntimeError(f"sipp did not run: {(place / 'out').read_text(errors='replace')[-1000:]}")
         return _read(place, cpu)
 
 
