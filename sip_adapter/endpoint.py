@@ -1,0 +1,357 @@
+"""The heart of the SIP border, sans-IO: bytes and typed messages in and out; no socket, no clock.
+
+What comes out gathers in `out`, in lists, until the adapter takes it: one hand-over per receiver and wake-up.
+Requests are checked, absorbed if repeated, refused early under overload (RFC 3261 8.2, 17.2.2; PROTOCOL 5, 7).
+Responses end our own requests, counted only from where those went (PROTOCOL 13).
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+from hashlib import blake2b
+
+from actors.messages.client_manager import DeliveryResult, Registration, Submission
+from actors.messages.sip_adapter import Answer, OutboundRequest
+from actors.model import Flow, Header, TransactionKey
+from sip_adapter.codec import parse, response, response_branch
+from sip_adapter.domains import Domains
+from sip_adapter.errors import FramingError, SipError
+from sip_adapter.framer import Event, KeepAlive
+from sip_adapter.large import Dial, LargeRequests
+from sip_adapter.limits import Limits
+from sip_adapter.message import Request, Response
+from sip_adapter.policy import OPTIONS_HEADERS, check
+from sip_adapter.transaction import (
+    Answered,
+    ClientTransactions,
+    Final,
+    Outgoing,
+    Pending,
+    ServerTransactions,
+    transaction_key,
+)
+from sip_adapter.translate import (
+    answer_headers,
+    outbound_request,
+    reason_of,
+    registration,
+    retry_after,
+    submission,
+)
+
+PONG = b"\r\n"
+"""Answer to a keep-alive on a stream (RFC 5626 4.4.1)."""
+PADDING = b"\r\n\0 "
+"""Bytes that keep-alives over datagrams consist of."""
+SIGN_MAX = 4
+"""Bytes: a datagram this short is a keep-alive, whatever stands in it."""
+SEEN_AGAIN = 1.0
+"""Seconds for which a flow's sign of life is not told again."""
+MAX_SEEN = 4096
+"""Signs of life told in that time at most."""
+BUSY = tuple(Final(503, "Busy, try again later", ((b"Retry-After", b"%d" % seconds),)) for seconds in range(1, 6))
+"""Refusals under overload; which of them, the transaction's key decides, so a repeat gets the same."""
+
+
+class Outputs:
+    """What the endpoint wants done since it was last taken."""
+
+    __slots__ = ("closes", "dials", "packets", "registrations", "results", "seen", "submissions")
+
+    def __init__(self) -> None:
+        self.packets: list[tuple[Flow, bytes]] = []
+        self.submissions: list[Submission] = []
+        self.registrations: list[Registration] = []
+        self.results: list[DeliveryResult] = []
+        self.seen: list[Flow] = []
+        self.closes: list[Flow] = []
+        self.dials: list[Dial] = []
+
+
+class SipEndpoint:
+    """One SIP element: server transactions for what comes, client transactions for what goes."""
+
+    def __init__(
+        self, *, domains: Domains, realm: str, limits: Limits, secret: bytes, via: Callable[[Flow], bytes]
+    ) -> None:
+        """`secret` keys transactions and To tags; `via` gives transport and sent-by for a flow."""
+        self._domains = domains
+        self._realm = realm
+        self._limits = limits
+        self._secret = secret
+        self._via = via
+        self._server = ServerTransactions()
+        self._client = ClientTransactions()
+        self._large = LargeRequests(limits.max_dialled)
+        self._seen: set[Flow] = set()
+        self._seen_until = 0.0
+        self.out = Outputs()
+        self.counts: defaultdict[str, int] = defaultdict(int)
+        """Facts for the monitor; the adapter empties it."""
+
+    def take(self) -> Outputs:
+        """Return what gathered, and begin anew."""
+        out, self.out = self.out, Outputs()
+        return out
+
+    # What comes from the network.
+
+    def datagram(self, data: bytes, flow: Flow, now: float) -> None:
+        """Serve one datagram."""
+        if len(data) <= SIGN_MAX or (data[0] in PADDING and not data.strip(PADDING)):
+            self._sign_of_life(flow, now)
+        elif data.startswith(b"SIP/2.0 "):
+            self._datagram_response(data, flow, now)
+        else:
+            try:
+                message = parse(data, self._limits.max_body)
+            except SipError as error:
+                self._refuse_broken(error, flow)
+                return
+            self._message(message, flow, now)
+
+    def event(self, event: Event, flow: Flow, now: float) -> None:
+        """Serve one event of a stream's framer."""
+        if isinstance(event, KeepAlive):
+            self.out.packets.append((flow, PONG))
+            self._sign_of_life(flow, now)
+        elif isinstance(event, SipError):
+            self._refuse_broken(event, flow)
+            if isinstance(event, FramingError):
+                self.out.closes.append(flow)
+        else:
+            self._message(event, flow, now)
+
+    def closed(self, flow: Flow, now: float) -> None:
+        """A connection is gone: what waits for an answer over it fails."""
+        self._large.failed(flow, now)
+        self.failed((flow,))
+
+    def failed(self, flows: Iterable[Flow]) -> None:
+        """Sending over these flows failed: 503 for what went over them (RFC 3261 8.1.3.1)."""
+        self._unanswered(self._client.fail(flows), 503)
+
+    def dialled(self, number: int, flow: Flow | None, now: float) -> None:
+        """A connection for large requests is there, or not to be had: then they go as datagrams."""
+        for item in self._large.dialled(number, flow, now):
+            self._dispatch(item, flow or item.flow, now)
+
+    def broke(self, data: bytes, flow: Flow) -> None:
+        """Serving this datagram raised: answer its request 500 as far as that can be done (PROTOCOL 7)."""
+        message = parse(data)
+        if isinstance(message, Request) and message.method != "ACK":
+            key = transaction_key(message, self._secret)
+            self._server.end(key)
+            self._reply(message, key, _way_back(message, flow), flow, Final(500, reason_of(500)))
+
+    # What comes from the actors.
+
+    def answer(self, items: Iterable[Answer], now: float, wall: float) -> None:
+        """Answer requests in progress; `wall` is seconds since 1970."""
+        for item in items:
+            pending = self._server.end(item.transaction)
+            if pending is None:
+                self.counts["sip_answers_too_late_total"] += 1
+                continue
+            answer = _remembered(item, wall)
+            if pending.source.connection == 0 and item.status not in (401, 407):
+                # A challenge is made anew for a repeat (RFC 3261 8.2.7): strangers cost no memory.
+                self._server.remember(item.transaction, answer, now)
+            self._reply(pending.request, item.transaction, pending.back, pending.source, answer)
+
+    def send(self, items: Iterable[OutboundRequest], now: float) -> None:
+        """Send requests to devices."""
+        for item in items:
+            self._dispatch(item, item.flow, now)
+
+    # Time.
+
+    def tick(self, now: float) -> None:
+        """Do what is due."""
+        for pending in self._server.overdue(now):
+            self._trying(pending)
+        resend, late = self._client.due(now)
+        for outgoing in resend:
+            self.counts["sip_retransmissions_sent_total"] += 1
+            self.out.packets.append((outgoing.flow, outgoing.packet))
+        for outgoing in late:
+            self._large.failed(outgoing.flow, now)
+        self._unanswered(late, 408)
+        self.out.closes += self._large.idle(now)
+
+    def deadline(self) -> float | None:
+        """When `tick` has something to do next, None if never."""
+        dues = (self._server.deadline(), self._client.deadline(), self._large.deadline)
+        return min((due for due in dues if due is not None), default=None)
+
+    @property
+    def pending(self) -> int:
+        """Requests that the actors have not answered yet."""
+        return self._server.messages + self._server.registers
+
+    @property
+    def in_flight(self) -> int:
+        """Requests of ours without a final answer."""
+        return len(self._client)
+
+    # Requests of others.
+
+    def _message(self, message: Request | Response, flow: Flow, now: float) -> None:
+        if isinstance(message, Request):
+            self._request(message, flow, now)
+        else:
+            branch = message.via.branch
+            if branch is not None:
+                self._response(message.status, branch, message, flow, now)
+
+    def _request(self, request: Request, flow: Flow, now: float) -> None:
+        if request.method == "ACK":
+            return
+        key = transaction_key(request, self._secret)
+        back = _way_back(request, flow)
+        if self._repeated(request, key, back, flow):
+            self.counts["sip_retransmissions_received_total"] += 1
+            return
+        try:
+            self._serve(request, key, back, flow, now)
+        except SipError as error:
+            self.counts["sip_requests_refused_total"] += 1
+            answer = Final(error.status, error.reason, error.headers)
+            self._reply(request, key, back, flow, answer)
+
+    def _repeated(self, request: Request, key: TransactionKey, back: Flow, flow: Flow) -> bool:
+        pending = self._server.in_progress(key)
+        if pending is not None:
+            if pending.tried:
+                self._trying(pending)
+            return True
+        answer = self._server.answered(key)
+        if answer is None:
+            return False
+        self._reply(request, key, back, flow, answer)
+        return True
+
+    def _serve(self, request: Request, key: TransactionKey, back: Flow, flow: Flow, now: float) -> None:
+        target = check(request, self._domains)
+        if request.method == "OPTIONS":
+            self.counts["sip_options_received_total"] += 1
+            self._sign_of_life(flow, now)
+            self._reply(request, key, back, flow, Final(200, "OK", OPTIONS_HEADERS))
+        elif self._overloaded(request):
+            self.counts["sip_requests_shed_total"] += 1
+            answer = BUSY[key[0] % len(BUSY)]
+            if flow.connection == 0:
+                self._server.remember(key, answer, now)
+            self._reply(request, key, back, flow, answer)
+        elif request.method == "MESSAGE":
+            item = submission(request, target, flow, key, now, self._domains, self._realm)
+            self._server.begin(key, Pending(request, back, flow, now))
+            self.out.submissions.append(item)
+        else:
+            bound = registration(request, flow, key, self._domains, self._realm)
+            self._server.begin(key, Pending(request, back, flow, now))
+            self.out.registrations.append(bound)
+
+    def _overloaded(self, request: Request) -> bool:
+        if request.method == "MESSAGE":
+            return self._server.messages >= self._limits.max_pending
+        return self._server.registers >= self._limits.max_pending_registers
+
+    def _refuse_broken(self, error: SipError, flow: Flow) -> None:
+        """Answer what could be read of a broken request; of the rest nobody can be told (RFC 4475 3.1.2)."""
+        self.counts["sip_malformed_total"] += 1
+        request = error.request
+        if request is None or request.method == "ACK":
+            return
+        parts = (request.get(name) or b"" for name in (b"via", b"from", b"call-id", b"cseq"))
+        key = TransactionKey(blake2b(b"\n".join(parts), digest_size=16, key=self._secret).digest())
+        answer = Final(error.status, error.reason, error.headers)
+        self._reply(request, key, _way_back(request, flow), flow, answer)
+
+    def _trying(self, pending: Pending) -> None:
+        answer = response(pending.request, 100, "Trying", received=(pending.source.host, pending.source.port))
+        self.out.packets.append((pending.back, answer))
+
+    def _reply(self, request: Request, key: TransactionKey, back: Flow, source: Flow, answer: Answered) -> None:
+        if isinstance(answer, str):
+            answer = Final(202, "Accepted", ((b"Angarium-Id", answer.encode()),))
+        packet = response(
+            request,
+            answer.status,
+            answer.reason,
+            to_tag=key[:8].hex().encode(),
+            extra=answer.headers,
+            received=(source.host, source.port),
+        )
+        self.out.packets.append((back, packet))
+
+    def _sign_of_life(self, flow: Flow, now: float) -> None:
+        if now >= self._seen_until:
+            self._seen.clear()
+            self._seen_until = now + SEEN_AGAIN
+        if flow not in self._seen and len(self._seen) < MAX_SEEN:
+            self._seen.add(flow)
+            self.out.seen.append(flow)
+
+    # Requests of ours.
+
+    def _dispatch(self, item: OutboundRequest, flow: Flow, now: float) -> None:
+        packet = outbound_request(item, self._via(flow))
+        if len(packet) > self._limits.datagram_size and flow.connection == 0 and flow == item.flow:
+            way = self._large.way(item, now)
+            if isinstance(way, Dial):
+                self.out.dials.append(way)
+            if way is None or isinstance(way, Dial):
+                return
+            if way != flow:
+                flow, packet = way, outbound_request(item, self._via(way))
+        outgoing = Outgoing(item.delivery, item.token.encode(), flow, packet, now)
+        replaced = self._client.begin(outgoing)
+        if replaced is not None and replaced.delivery != item.delivery:
+            self._unanswered((replaced,), 503)
+        self.out.packets.append((flow, packet))
+
+    def _datagram_response(self, data: bytes, flow: Flow, now: float) -> None:
+        quick = response_branch(data)
+        if quick is not None and quick[0] < 300:
+            self._response(*quick, None, flow, now)
+            return
+        try:
+            message = parse(data)
+        except SipError:
+            self.counts["sip_malformed_total"] += 1
+            return
+        self._message(message, flow, now)
+
+    def _response(self, status: int, branch: bytes, message: Response | None, flow: Flow, now: float) -> None:
+        outgoing = self._client.respond(branch, status, flow)
+        if outgoing is None:
+            self.counts["sip_responses_ignored_total"] += status >= 200
+            return
+        wait = 0 if message is None else retry_after(message.get(b"retry-after"))
+        self.out.results.append(DeliveryResult(outgoing.delivery, status, True, wait))
+
+    def _unanswered(self, lost: Iterable[Outgoing], status: int) -> None:
+        self.out.results += [DeliveryResult(outgoing.delivery, status, False) for outgoing in lost]
+
+
+def _way_back(request: Request, flow: Flow) -> Flow:
+    """Return over the connection, or to the source address: its port with rport, else Via's (RFC 3581 4)."""
+    if flow.connection:
+        return flow
+    try:
+        via = request.via
+    except SipError:
+        return flow
+    port = via.port or 5060
+    if port == flow.port or b"rport" in via.params:
+        return flow
+    return Flow(flow.transport, flow.listener, flow.host, port)
+
+
+def _remembered(item: Answer, wall: float) -> Answered:
+    headers: tuple[Header, ...] = answer_headers(item, wall)
+    if item.status == 202 and item.message_id is not None and len(headers) == 1 and not item.reason:
+        return item.message_id
+    return Final(item.status, item.reason or reason_of(item.status), headers)

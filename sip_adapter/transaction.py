@@ -1,0 +1,248 @@
+"""Transactions that are no INVITE, server and client side (RFC 3261 17.2.2, 17.1.2), sans-IO.
+
+Server: a request is unknown, in progress (handed to the actors, its repeats absorbed) or answered (its repeats
+get the same answer for Timer J). At 15,000 requests a second half a million answers are remembered, so an
+answered one keeps only what cannot be read from the repeat again, and is dropped with its whole generation.
+
+Client: a request is retransmitted on datagrams by Timer E until a final response or Timer F. All timers of
+one interval stand in one queue; a transaction that ended is skipped there when it comes due.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from hashlib import blake2b
+
+import msgspec
+
+from actors.model import Flow, Header, TransactionKey
+from sip_adapter.message import Request
+from sip_adapter.timers import SLOT, T1, TIMER_E, TIMER_F, TIMER_J, TRYING, TimerQueue
+
+GENERATION = TIMER_J / 4
+"""Seconds for which answers go into the same generation."""
+COOKIE = b"z9hG4bK"
+"""Begins every branch made by RFC 3261 8.1.1.7."""
+
+
+class Pending(msgspec.Struct):
+    """A request that the actors have not answered yet."""
+
+    request: Request
+    back: Flow
+    """Where its answer goes."""
+    source: Flow
+    """Where it came from."""
+    arrived: float
+    tried: bool = False
+    """A 100 was sent."""
+
+
+class Final(msgspec.Struct, frozen=True, gc=False):
+    """A remembered answer."""
+
+    status: int
+    reason: str
+    headers: tuple[Header, ...] = ()
+
+
+Answered = Final | str
+"""What is remembered of an answer: all of it, or the message id alone, which means a plain 202."""
+
+
+def transaction_key(request: Request, secret: bytes) -> TransactionKey:
+    """Name the server transaction of a request: a keyed digest, so that To tags made of it cannot be guessed.
+
+    Branch, sent-by, method, Call-ID and CSeq count, for there are clients that use a branch again; without
+    the cookie of RFC 3261 also Request-URI and both tags (17.2.3).
+    """
+    via = request.via
+    branch = via.branch or b""
+    number, method = request.cseq
+    sent_by = f"{via.host}:{via.port}:{number}:{method}".encode("ascii", "surrogateescape")
+    text = b"\n".join((branch, sent_by, request.call_id))
+    if not branch.startswith(COOKIE):
+        parts = (text, request.uri, request.from_tag or b"", request.to_tag or b"", via.raw)
+        text = b"\n".join(parts)
+    return TransactionKey(blake2b(text, digest_size=16, key=secret).digest())
+
+
+class ServerTransactions:
+    """Requests of others: which are in progress, and what was answered to the rest."""
+
+    def __init__(self) -> None:
+        self._pending: dict[TransactionKey, Pending] = {}
+        self._answered: list[dict[TransactionKey, Answered]] = [{}]
+        """Generations, the newest first."""
+        self._turn = 0.0
+        self.messages = 0
+        """MESSAGE requests in progress."""
+        self.registers = 0
+        """REGISTER requests in progress."""
+
+    def in_progress(self, key: TransactionKey) -> Pending | None:
+        """Return the request if the actors still have it."""
+        return self._pending.get(key)
+
+    def answered(self, key: TransactionKey) -> Answered | None:
+        """Return what was answered within Timer J."""
+        for generation in self._answered:
+            answer = generation.get(key)
+            if answer is not None:
+                return answer
+        return None
+
+    def begin(self, key: TransactionKey, pending: Pending) -> None:
+        """A new request goes to the actors."""
+        self._pending[key] = pending
+        if pending.request.method == "MESSAGE":
+            self.messages += 1
+        else:
+            self.registers += 1
+
+    def end(self, key: TransactionKey) -> Pending | None:
+        """Take the request out of progress; None if it is not in progress (any more)."""
+        pending = self._pending.pop(key, None)
+        if pending is not None:
+            if pending.request.method == "MESSAGE":
+                self.messages -= 1
+            else:
+                self.registers -= 1
+        return pending
+
+    def remember(self, key: TransactionKey, answer: Answered, now: float) -> None:
+        """Keep an answer for at least Timer J."""
+        if now >= self._turn:
+            self._next_generation(now)
+        self._answered[0][key] = answer
+
+    def _next_generation(self, now: float) -> None:
+        missed = int((now - self._turn) / GENERATION)
+        keep = max(0, int(TIMER_J / GENERATION) - missed)
+        self._answered[keep:] = []
+        self._answered.insert(0, {})
+        self._turn = now + GENERATION
+
+    def overdue(self, now: float) -> list[Pending]:
+        """Forget requests that nobody answered, and return those that are due for a 100 (RFC 4320 4.1)."""
+        if now >= self._turn and any(self._answered):
+            self._next_generation(now)
+        lost: list[TransactionKey] = []
+        slow: list[Pending] = []
+        for key, pending in self._pending.items():  # in the order of arrival
+            age = now - pending.arrived
+            if age >= SLOT:
+                lost.append(key)
+            elif age >= TRYING and not pending.tried:
+                pending.tried = True
+                slow.append(pending)
+            elif age < TRYING:
+                break
+        for key in lost:
+            self.end(key)
+        return slow
+
+    def deadline(self) -> float | None:
+        """When `overdue` has something to do next."""
+        due = self._turn if any(self._answered) else None
+        for pending in self._pending.values():
+            first = pending.arrived + (SLOT if pending.tried else TRYING)
+            due = first if due is None else min(due, first)
+            if not pending.tried:
+                break
+        return due
+
+    def __len__(self) -> int:
+        return len(self._pending) + sum(len(generation) for generation in self._answered)
+
+
+class Outgoing:
+    """A request of ours that waits for its final response."""
+
+    __slots__ = ("delivery", "ended", "flow", "packet", "started", "step", "token")
+
+    def __init__(self, delivery: int, token: bytes, flow: Flow, packet: bytes, started: float) -> None:
+        self.delivery = delivery
+        self.token = token
+        self.flow = flow
+        self.packet = packet
+        self.started = started
+        self.step = 0
+        self.ended = False
+
+    def end(self) -> None:
+        """Let go of the packet now: the timer queues still hold this for a while."""
+        self.ended = True
+        self.packet = b""
+
+
+class ClientTransactions:
+    """Requests of ours by the token in their branch."""
+
+    def __init__(self) -> None:
+        self._open: dict[bytes, Outgoing] = {}
+        self._resend: tuple[TimerQueue[Outgoing], ...] = tuple(TimerQueue() for _ in TIMER_E)
+        self._give_up: TimerQueue[Outgoing] = TimerQueue()
+
+    def begin(self, outgoing: Outgoing) -> Outgoing | None:
+        """Start a transaction; returns the one that it replaces, if the same token was in flight."""
+        replaced = self._open.get(outgoing.token)
+        if replaced is not None:
+            replaced.end()
+        self._open[outgoing.token] = outgoing
+        self._resend[0].add(outgoing.started + T1, outgoing)
+        return replaced
+
+    def respond(self, branch: bytes, status: int, source: Flow) -> Outgoing | None:
+        """Return the transaction that this response ends; None for a provisional, late or foreign one.
+
+        It counts only if it comes from where the request went, over the same connection.
+        """
+        outgoing = self._open.get(branch[len(COOKIE) :]) if branch.startswith(COOKIE) else None
+        if outgoing is None or outgoing.flow != source:
+            return None
+        if status < 200:
+            outgoing.step = len(TIMER_E) - 1  # in Proceeding Timer E runs at T2
+            return None
+        del self._open[outgoing.token]
+        outgoing.end()
+        return outgoing
+
+    def fail(self, flows: Iterable[Flow]) -> list[Outgoing]:
+        """End what was sent over these flows: their transport failed."""
+        lost = set(flows)
+        failed = [outgoing for outgoing in self._open.values() if outgoing.flow in lost] if lost else []
+        for outgoing in failed:
+            del self._open[outgoing.token]
+            outgoing.end()
+        return failed
+
+    def due(self, now: float) -> tuple[list[Outgoing], list[Outgoing]]:
+        """Return the transactions to retransmit, and those that Timer F ended."""
+        resend: list[Outgoing] = []
+        for index, queue in enumerate(self._resend):
+            for outgoing in queue.take_due(now):
+                if not outgoing.ended:
+                    self._fire(outgoing, index, now)
+                    resend.append(outgoing)
+        late = [outgoing for outgoing in self._give_up.take_due(now) if not outgoing.ended]
+        for outgoing in late:
+            del self._open[outgoing.token]
+            outgoing.end()
+        return [outgoing for outgoing in resend if outgoing.packet and outgoing.flow.connection == 0], late
+
+    def _fire(self, outgoing: Outgoing, index: int, now: float) -> None:
+        """Set the next timers. Only what is unanswered after T1 enters the queue of Timer F: very little."""
+        if index == 0:
+            self._give_up.add(outgoing.started + TIMER_F, outgoing)
+        if outgoing.flow.connection == 0:
+            outgoing.step = min(outgoing.step + 1, len(TIMER_E) - 1)
+            self._resend[outgoing.step].add(now + TIMER_E[outgoing.step], outgoing)
+
+    def deadline(self) -> float | None:
+        """When `due` has something to do next."""
+        dues = [queue.deadline for queue in (*self._resend, self._give_up)]
+        return min((due for due in dues if due is not None), default=None)
+
+    def __len__(self) -> int:
+        return len(self._open)

@@ -1,0 +1,1 @@
+"""Ways for bytes: one file a transport, behind the protocol of `base`."""

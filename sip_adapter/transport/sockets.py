@@ -1,0 +1,120 @@
+"""The network of real sockets on an asyncio loop, with or without uvloop."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Sequence
+
+from actors.model import Flow
+from sip_adapter.domains import is_wildcard
+from sip_adapter.large import Dial
+from sip_adapter.limits import Limits
+from sip_adapter.transport.base import Address, NetworkEvents, sent_by
+from sip_adapter.transport.tcp import TcpTransport
+from sip_adapter.transport.udp import UdpListener
+
+MAX_LOCAL = 10_000
+"""Peers for which the address of this machine towards them is remembered."""
+
+
+class AsyncioNetwork:
+    """All listeners of an adapter; `open` must run on the loop's thread."""
+
+    def __init__(self) -> None:
+        self._udp: dict[int, UdpListener] = {}
+        self._tcp: TcpTransport | None = None
+        self._addresses: list[Address] = []
+        self._via: dict[tuple[str, int], bytes] = {}
+        self._local: dict[tuple[str, int, str], bytes] = {}
+
+    def open(self, addresses: Sequence[Address], events: NetworkEvents, limits: Limits) -> Sequence[Address]:
+        """Bind all addresses or none."""
+        loop = asyncio.get_running_loop()
+        self._tcp = TcpTransport(loop, events, limits)
+        try:
+            for index, address in enumerate(addresses):
+                if address.transport == "udp":
+                    self._udp[index] = UdpListener(loop, index, address, events.datagrams)
+                    self._addresses.append(self._udp[index].address)
+                else:
+                    self._addresses.append(self._tcp.listen(index, address))
+        except OSError:
+            self.close()
+            raise
+        return self._addresses
+
+    def via(self, flow: Flow) -> bytes:
+        """Return the listener's address, on a wildcard the address of this machine towards the peer."""
+        key = (flow.transport, flow.listener)
+        via = self._via.get(key)
+        if via is None:
+            address = self._addresses[flow.listener]
+            if is_wildcard(address.host):
+                return self._via_towards(flow, address.port)
+            via = self._via[key] = f"{flow.transport.upper()} ".encode() + address.sent_by
+        return via
+
+    def _via_towards(self, flow: Flow, port: int) -> bytes:
+        key = (flow.transport, flow.listener, flow.host)
+        via = self._local.get(key)
+        if via is None:
+            if len(self._local) >= MAX_LOCAL:
+                self._local.clear()
+            local = sent_by(_address_towards(flow), port)
+            via = self._local[key] = f"{flow.transport.upper()} ".encode() + local
+        return via
+
+    def send(self, packets: Sequence[tuple[Flow, bytes]]) -> Sequence[Flow]:
+        """Send each over its listener's socket or its connection."""
+        udp, tcp = self._udp, self._tcp
+        failed: list[Flow] = []
+        for flow, packet in packets:
+            if flow.connection:
+                sent = tcp is not None and tcp.send(flow, packet)
+            else:
+                listener = udp.get(flow.listener)
+                sent = listener is not None and listener.send(flow, packet)
+            if not sent:
+                failed.append(flow)
+        return failed
+
+    def dial(self, dial: Dial) -> None:
+        """Connect by TCP."""
+        if self._tcp is not None:
+            self._tcp.dial(dial)
+
+    def close_flow(self, flow: Flow) -> None:
+        """Close a connection."""
+        if self._tcp is not None and flow.connection:
+            self._tcp.close_flow(flow)
+
+    def counts(self) -> dict[str, int]:
+        """Return datagrams lost here and connections refused since the last call."""
+        lost = 0
+        for listener in self._udp.values():
+            lost += listener.lost
+            listener.lost = 0
+        refused = 0
+        if self._tcp is not None:
+            refused, self._tcp.refused = self._tcp.refused, 0
+        return {"sip_datagrams_lost_total": lost, "sip_connections_refused_total": refused}
+
+    def close(self) -> None:
+        """Close listeners and connections."""
+        for listener in self._udp.values():
+            listener.close()
+        self._udp.clear()
+        if self._tcp is not None:
+            self._tcp.close()
+
+
+def _address_towards(flow: Flow) -> str:
+    """Ask the routing table (nothing is sent)."""
+    family = socket.AF_INET6 if ":" in flow.host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect((flow.host, flow.port or 9))
+            return str(probe.getsockname()[0])
+        except OSError:
+            return "::1" if family == socket.AF_INET6 else "127.0.0.1"
