@@ -1,0 +1,92 @@
+"""One kill run (D1): a real node is killed at random moments while mail is in flight, and started again at once."""
+
+from __future__ import annotations
+
+import json
+import random
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks.report import commit
+from tests.faults.node import NodeProcess
+from tests.faults.oracle import Log, Verdict, judge
+from tests.faults.phones import Exchange, Phone, Sender, wait_until
+
+SENDERS = 20
+PHONES = 5
+SETTLE = 60.0
+"""Seconds within which everything accepted must have arrived after the last restart."""
+
+
+@dataclass(frozen=True)
+class KillRun:
+    """How a run went."""
+
+    kills: int
+    with_mail: int
+    """Kills at whose moment a message was accepted and not yet delivered."""
+    absorbed: int
+    """Retransmissions to phones, absorbed by their transaction layers."""
+    seconds: float
+    seed: int
+    verdict: Verdict
+
+    def line(self, id: str) -> str:
+        """The run as one JSON line."""
+        verdict = self.verdict
+        return json.dumps(
+            {
+                "id": id,
+                "n": self.kills,
+                "failures": verdict.failures + (self.kills - self.with_mail),
+                "seconds": round(self.seconds, 1),
+                "seed": self.seed,
+                "commit": commit(),
+                "with_mail": self.with_mail,
+                "accepted": verdict.accepted,
+                "lost": len(verdict.lost),
+                "doubled": len(verdict.doubled),
+                "inverted": len(verdict.inverted),
+                "unasked": len(verdict.unasked),
+                "repeats": verdict.repeats,
+                "absorbed": self.absorbed,
+            }
+        )
+
+
+def kill_run(node: NodeProcess, log: Log, *, kills: int, seed: int, longest: float = 0.15) -> KillRun:
+    """Kill a running node `kills` times, each time at most `longest` seconds after it serves, then judge.
+
+    The phones register once, at the start. At the end nothing is sent any more and all that waits must arrive.
+    """
+    chance = random.Random(seed)
+    phones = [Phone(f"phone{number}", node.udp, log, seed=seed) for number in range(PHONES)]
+    senders = [Sender(f"s{n}", f"phone{n % PHONES}", node.udp, log) for n in range(SENDERS)]
+    started, with_mail = time.monotonic(), 0
+    with Exchange(phones, senders) as exchange:
+        exchange.register()
+        exchange.go()
+        for _ in range(kills):
+            time.sleep(chance.uniform(0, longest))
+            wait_until(lambda: log.outstanding() > 0, 5.0, every=0.0005)
+            with_mail += log.outstanding() > 0
+            node.kill()
+            node.restart()
+            exchange.hurry()
+        exchange.pause()
+        settle(exchange, log)
+        absorbed = sum(phone.absorbed for phone in phones)
+    verdict = judge(log.facts())
+    return KillRun(kills, with_mail, absorbed, time.monotonic() - started, seed, verdict)
+
+
+def settle(exchange: Exchange, log: Log, within: float = SETTLE) -> bool:
+    """Wait until every sender has its answer and every accepted message has arrived."""
+    return wait_until(lambda: exchange.quiet and log.outstanding() == 0, within)
+
+
+def run_in(folder: Path, *, kills: int, seed: int) -> KillRun:
+    """Do a kill run with a node of its own in an empty folder."""
+    with Log(folder / "oracle.log") as log, NodeProcess(folder / "data") as node:
+        return kill_run(node, log, kills=kills, seed=seed)
