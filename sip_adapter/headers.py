@@ -59,6 +59,10 @@ MAX_DELTA = 2**32 - 1
 """The largest delta-seconds of RFC 3261; larger values mean this one."""
 
 
+MAX_PARTS = 256
+"""Parameters of one value, and elements of one list; counted by their separators."""
+
+
 class Star(Enum):
     """The type of STAR, the value of `Contact: *`."""
 
@@ -183,6 +187,8 @@ def parse_params(raw: bytes) -> dict[bytes, bytes]:
 
 
 def _read_params(raw: bytes) -> dict[bytes, bytes]:
+    if raw.count(b";") > MAX_PARTS:
+        raise SipError(400, "Too many parameters")
     pairs = _PARAM_PARTS.findall(raw)
     params: dict[bytes, bytes] = {name.lower(): value for name, value in pairs}
     if b'"' in raw:
@@ -203,8 +209,10 @@ def unquote(value: bytes) -> bytes:
 def split_commas(value: bytes) -> list[bytes]:
     """Return the stripped elements of a comma list; commas in quotes and in <> do not separate.
 
-    Raises SipError 400 for an empty element, an open quote or an open bracket.
+    Raises SipError 400 for an empty element, an open quote, an open bracket or too many elements.
     """
+    if value.count(b",") > MAX_PARTS:
+        raise SipError(400, "Too many elements in a list")
     if b'"' not in value and b"<" not in value:
         items = [item.strip(b" \t") for item in value.split(b",")]
     else:
