@@ -88,11 +88,13 @@ class ClientSession:
         instance: str = "",
         on_message: Callable[[Incoming], int] | None = None,
         timers: Timers | None = None,
+        local_port: int = 0,
     ) -> None:
         """Take who and where; nothing is opened yet.
 
         `password` is called when the server asks for one. `instance` is a URN that names this device.
         `on_message` keeps a message and returns the status to answer; without it messages get 480.
+        `local_port` is the UDP port of an earlier run: a server's repeats meant for that find us again.
         """
         self.user = user
         self.via = via
@@ -100,6 +102,7 @@ class ClientSession:
         self._instance = instance
         self._on_message = on_message
         self._timers = timers or Timers()
+        self._local_port = local_port
         self._exchange = Exchange(self._timers)
         self._connection: Connection | None = None
         self._broken = asyncio.Event()
@@ -112,13 +115,19 @@ class ClientSession:
     async def open(self) -> None:
         """Open the way to the server; raises Unreachable."""
         self.close()
-        self._connection = await connect(self.via, self, self._timers.timer_f)
+        self._connection = await connect(self.via, self, self._timers.timer_f, self._local_port)
+        self._local_port = self._connection.local[1]
 
     def close(self) -> None:
         """Close it."""
         if self._connection is not None:
             self._connection.close()
             self._connection = None
+
+    @property
+    def local_port(self) -> int:
+        """The local port in use, 0 before the first opening."""
+        return self._local_port
 
     # What the connection tells.
 

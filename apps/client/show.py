@@ -43,18 +43,22 @@ def message_fields(message: Incoming, at: float) -> dict[str, Any]:
 
 def message_text(message: Incoming, at: float) -> str:
     """Return a message as one line for people: time, sender, text."""
-    return f"{clock(at)} {printable(message.sender)}: {body_text(message)}"
+    return f"{clock(at)} {printable(message.sender)}: {body_text(message.content_type, message.body)}"
 
 
-def body_text(message: Incoming) -> str:
-    """Return the body if it is text, else its type and size."""
-    kind = message.content_type.partition(";")[0].strip().lower()
-    if kind.startswith("text/"):
+def body_text(content_type: str, body: bytes) -> str:
+    """Return a body as one line if it is text, else its type and size."""
+    if content_type.partition(";")[0].strip().lower().startswith("text/"):
         try:
-            return printable(message.body.decode("utf-8"))
+            return printable(body.decode("utf-8"))
         except UnicodeDecodeError:
             pass
-    return f"({printable(message.content_type)}, {len(message.body)} bytes)"
+    return f"({printable(content_type)}, {len(body)} bytes)"
+
+
+def encoded_text(content_type: str, body: str) -> str:
+    """Return as `body_text` does a body that came as base64."""
+    return body_text(content_type, base64.b64decode(body))
 
 
 def iso(at: float) -> str:

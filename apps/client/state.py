@@ -85,19 +85,27 @@ class StateFile:
     @property
     def instance(self) -> str:
         """The URN that names this device for as long as the file lives (RFC 5626 4.1)."""
-        value = self.get("instance")
+        value = self._get("instance")
         if not value:
             value = f"urn:uuid:{uuid.uuid4()}"
-            self.put("instance", value)
+            self._put("instance", value)
         return value
 
-    def get(self, key: str) -> str:
-        """Return a remembered value, or nothing."""
+    @property
+    def local_port(self) -> int:
+        """The UDP port that this device used last, 0 if none."""
+        return int(self._get("local_port") or 0)
+
+    @local_port.setter
+    def local_port(self, port: int) -> None:
+        if port != self.local_port:
+            self._put("local_port", str(port))
+
+    def _get(self, key: str) -> str:
         row = self._database.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
         return "" if row is None else str(row[0])
 
-    def put(self, key: str, value: str) -> None:
-        """Remember a value."""
+    def _put(self, key: str, value: str) -> None:
         self._database.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, value))
 
     def add(self, message: Incoming) -> bool:

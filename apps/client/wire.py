@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import socket
 from abc import ABC, abstractmethod
-from typing import Protocol
+from typing import Protocol, cast
 
 from apps.common.values import Listen, Transport
 from sip_adapter.codec import Request, Response, parse
@@ -115,8 +117,8 @@ class _Stream(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        # uvloop's transports are no subclasses of asyncio's.
+        self._transport = cast(asyncio.Transport, transport)
 
     def data_received(self, data: bytes) -> None:
         assert self._transport is not None
@@ -132,22 +134,36 @@ class _Stream(asyncio.Protocol):
         self._receiver.lost("the connection was closed" if error is None else _words(error))
 
 
-async def connect(via: Listen, receiver: Receiver, timeout: float) -> Connection:
-    """Open a way to the server; raises Unreachable."""
-    loop = asyncio.get_running_loop()
+async def connect(via: Listen, receiver: Receiver, timeout: float, local_port: int = 0) -> Connection:
+    """Open a way to the server, over UDP from a local port of choice if it is free; raises Unreachable."""
     try:
         async with asyncio.timeout(timeout):
             if via.transport is Transport.UDP:
-                datagrams, _ = await loop.create_datagram_endpoint(
-                    lambda: _Datagrams(receiver), remote_addr=(via.host, via.port)
-                )
-                return UdpConnection(datagrams)
+                return await _udp(via, receiver, local_port)
+            loop = asyncio.get_running_loop()
             stream, _ = await loop.create_connection(lambda: _Stream(receiver), via.host, via.port)
             return TcpConnection(stream)
     except TimeoutError:
         raise Unreachable(f"no connection within {timeout:g} s") from None
     except OSError as error:
         raise Unreachable(_words(error)) from error
+
+
+async def _udp(via: Listen, receiver: Receiver, local_port: int) -> Connection:
+    loop = asyncio.get_running_loop()
+    found = await loop.getaddrinfo(via.host, via.port, type=socket.SOCK_DGRAM)
+    family, address = found[0][0], found[0][4]
+    udp = socket.socket(family, socket.SOCK_DGRAM)
+    try:
+        udp.setblocking(False)
+        with contextlib.suppress(OSError):  # taken by another program: then any port will do
+            udp.bind(("::" if family == socket.AF_INET6 else "0.0.0.0", local_port))
+        udp.connect(address)
+        datagrams, _ = await loop.create_datagram_endpoint(lambda: _Datagrams(receiver), sock=udp)
+    except OSError:
+        udp.close()
+        raise
+    return UdpConnection(datagrams)
 
 
 def _end(transport: asyncio.BaseTransport, which: str) -> tuple[str, int]:

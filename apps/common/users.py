@@ -12,7 +12,7 @@ MAX_PASSWORD = 256
 
 
 def user_name(text: str) -> str:
-    """Return the user name if a new user may bear it; raises ValueError with a reason.
+    """Return the user name if a new user may bear it; raises ValueError with a reason that does not repeat it.
 
     Any printable character but space is allowed: SIP URIs carry the others percent-encoded (RFC 3261 25.1).
     """
@@ -21,7 +21,7 @@ def user_name(text: str) -> str:
     if len(text) > MAX_NAME:
         raise ValueError(f"a user name has at most {MAX_NAME} characters")
     if not text.isprintable() or " " in text:
-        raise ValueError(f"{text!r} is no user name: no spaces, no control characters")
+        raise ValueError("a user name has no spaces and no control characters")
     if text == POSTMASTER:
         raise ValueError(f"{text!r} is reserved for notices")
     return text

@@ -1,0 +1,121 @@
+"""The commands that ask a running node: inbox, status, where.
+
+Exit codes: 0 told; 2 usage; 66 no such user or message; 69 no node answers; 77 not allowed to ask.
+"""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import rich_click as click
+
+from apps.client import admin_client, show
+from apps.common.output import data as print_line
+from apps.common.output import fields, printable, say, table
+
+PAGE = 100
+
+
+@click.command()
+@click.argument("name")
+@admin_client.node_options
+@click.option("--bodies", is_flag=True, help="Show the texts too.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a message and line.")
+def inbox(name: str, data: Path | None, admin: str | None, bodies: bool, as_json: bool) -> None:
+    """Show what waits for a user, oldest first."""
+    node = admin_client.chosen(data, admin)
+    messages = _waiting(node, name, bodies)
+    if as_json:
+        for message in messages:
+            show.print_json(message)
+        return
+    if not messages:
+        say(f"nothing waits for {printable(name)}")
+        return
+    columns = ["id", "from", "waiting", "ends in", "size"] + ["text"] * bodies
+    table(columns, [_row(message, bodies) for message in messages])
+    say(f"{len(messages)} waiting; follow one with: angarium where ID")
+
+
+def _waiting(node: admin_client.AdminClient, name: str, bodies: bool) -> list[Any]:
+    found: list[Any] = []
+    after, more = 0, True
+    while more:
+        page = node.get("mailboxes", name, after=after, limit=PAGE, bodies=int(bodies))
+        found += page["messages"]
+        more = page["more"] and bool(page["messages"])
+        after = found[-1]["seq"] if found else 0
+    return found
+
+
+def _row(message: dict[str, Any], bodies: bool) -> list[str]:
+    row = [
+        message["id"],
+        message["from"],
+        show.age(time.time() - message["accepted"]),
+        show.age(message["expires_in_seconds"]),
+        show.size(message["size"]),
+    ]
+    return [*row, show.encoded_text(message["content_type"], message["body_base64"])] if bodies else row
+
+
+@click.command()
+@admin_client.node_options
+@click.option("--json", "as_json", is_flag=True, help="As one JSON object.")
+def status(data: Path | None, admin: str | None, as_json: bool) -> None:
+    """Show how a node is doing."""
+    answer = admin_client.chosen(data, admin).get("status")
+    if as_json:
+        show.print_json(answer)
+        return
+    fields(
+        {
+            "node": answer["name"],
+            "realm": answer["realm"],
+            "version": answer["version"],
+            "addresses": ", ".join(answer["addresses"]),
+            "up for": show.age(answer["uptime_seconds"]),
+            "users": answer["users"],
+            "online": answer["online"],
+            "messages waiting": answer["messages"],
+            "oldest waits for": show.age(answer["oldest_age_seconds"]),
+            "commits": answer["commits"],
+            "store": show.size(answer["store_bytes"]),
+            "memory": show.size(answer["rss_bytes"]),
+            "process": answer["pid"],
+            "ready": "yes" if answer["ready"] else "no",
+        },
+        json=False,
+    )
+    for alarm in answer["alarms"]:
+        say(printable(f"ALARM {alarm['name']}: {alarm['text']}; {alarm['advice']}"))
+
+
+@click.command()
+@click.argument("message_id", metavar="ID")
+@admin_client.node_options
+@click.option("--json", "as_json", is_flag=True, help="As one JSON object.")
+def where(message_id: str, data: Path | None, admin: str | None, as_json: bool) -> None:
+    """Tell where a message is and how it got there."""
+    answer = admin_client.chosen(data, admin).get("messages", message_id)
+    if as_json:
+        show.print_json(answer)
+        return
+    for line in ladder(answer):
+        print_line(printable(line))
+
+
+def ladder(answer: dict[str, Any]) -> list[str]:
+    """Return a message's journey as lines: its state, then one step a rung with the time since the first."""
+    names = f"{answer.get('from', '?')} -> {answer.get('to', '?')}"
+    reason = f" ({answer['reason']})" if answer.get("reason") else ""
+    lines = [f"{answer['id']}  {names}  {answer['state']}{reason}"]
+    steps = answer["journey"]
+    for number, step in enumerate(steps):
+        rung = "`-" if number == len(steps) - 1 else "|-"
+        since = step["at"] - steps[0]["at"]
+        line = f"  {rung} {show.clock(step['at'])}  +{since:.3f} s  {step['step']}"
+        lines.append(f"{line}  {step['detail']}" if step["detail"] else line)
+    return lines
