@@ -276,9 +276,7 @@ def running(
     scheduler = VirtualScheduler(clock or VirtualClock())
     failures = Probe("supervisor")
     context = actor_context(scheduler=scheduler, supervisor=failures)
-    started = Started(
-        start_actor(actor, runtime or SettlingRuntime(), context, **arguments), scheduler, failures
-    )
+    started = Started(start_actor(actor, runtime or SettlingRuntime(), context, **arguments), scheduler, failures)
     try:
         yield started
     finally:

@@ -17,7 +17,7 @@ class NoticeDesk:
 
     def write(self, failed: Envelope, end: End, reason: str, now: float, wall: float) -> Envelope | None:
         """Write the notice about a failed message; None where the sender is not to be told."""
-        if failed.notice or failed.proof not in _PROVED or failed.sender == POSTMASTER:
+        if end is End.DELIVERED or failed.notice or failed.proof not in _PROVED or failed.sender == POSTMASTER:
             return None
         if is_about(failed, b"message/imdn") or is_about(failed, b"application/im-iscomposing"):
             return None

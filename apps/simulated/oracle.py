@@ -23,8 +23,9 @@ from actors.messages.storage import (
     StoreOutcome,
     StoreResult,
 )
-from actors.model import Device, End, MessageId
+from actors.model import Device, End, MessageId, Proof
 from actors.state.ids import notice_id
+from actors.state.notices import PER_MINUTE
 from actors.stores.port import Write
 
 
@@ -38,6 +39,8 @@ class Sent(msgspec.Struct):
     at: float
     boot: int
     """Which run of the node it began in."""
+    lasting: bool = True
+    """It may wait as long as it likes; else it expires soon."""
     status: int | None = None
     id: str = ""
     last_boot: int = 0
@@ -52,6 +55,7 @@ class Stored(msgspec.Struct):
     recipient: str
     body: bytes
     notice: bool
+    proof: Proof
     devices: frozenset[str]
 
 
@@ -80,10 +84,10 @@ class Oracle:
 
     # What phones tell.
 
-    def sending(self, sender: str, recipient: str, device: str, now: float) -> bytes:
+    def sending(self, sender: str, recipient: str, device: str, now: float, *, lasting: bool) -> bytes:
         """A phone is about to send; gives the body to send, the only one of its kind."""
         body = b"message %d from %b" % (len(self.sent) + 1, sender.encode())
-        self.sent[body] = Sent(body, sender, recipient, device, now, self.boot)
+        self.sent[body] = Sent(body, sender, recipient, device, now, self.boot, lasting)
         return body
 
     def answered(self, body: bytes, status: int, message: str, now: float) -> None:
@@ -151,6 +155,7 @@ class Oracle:
             recipient=envelope.recipient,
             body=envelope.body,
             notice=envelope.notice,
+            proof=envelope.proof,
             devices=devices.get(envelope.recipient, frozenset()),
         )
 
@@ -205,13 +210,18 @@ class Oracle:
         takers = self._takers(sent.body)
         notice = self.stored.get(notice_id(MessageId(sent.id)))
         end = self.ended.get(sent.id)
-        if not takers and notice is None:
+        if not takers and (end in (None, End.DELIVERED) or (notice is None and self._is_owed(sent, stored))):
             self.complain(f"{sent.body!r} ({sent.id}) was accepted and is lost (end: {end})")
         if notice is not None and any((taker, sent.id) in self._acknowledged for taker in takers):
             self.complain(f"{sent.body!r} was delivered, and its sender told that it was not")
         for device in sorted(stored.devices):
-            if not refuses(device, sent.body) and sent.id not in self.mailboxes.get(device, ()):
+            if sent.lasting and not refuses(device, sent.body) and sent.id not in self.mailboxes.get(device, ()):
                 self.complain(f"{device} never got {sent.body!r} ({sent.id}), its copy is gone")
+
+    def _is_owed(self, sent: Sent, stored: Stored) -> bool:
+        """Whether the sender must be told of a failure: not if he was not proved, or told too often already."""
+        told = sum(other.notice and other.recipient == sent.sender for other in self.stored.values())
+        return stored.proof is not Proof.OPEN and told < PER_MINUTE
 
     def _judge_stored(self, stored: Stored, waiting: Collection[str]) -> None:
         if stored.id not in waiting and stored.id not in self.ended:

@@ -113,10 +113,20 @@ class Phone:
         done = partial(self._register_done, self._run, expires)
         self._request("REGISTER", self._uri(""), self.settings.user, self._register_call_id, headers, b"", done)
 
-    def send(self, recipient: str) -> None:
-        """Send a message with a body of its own; the oracle hears how it ended."""
-        body = self._oracle.sending(self.settings.user, recipient, self.device_key, self._clock.monotonic())
-        headers = ((b"Content-Type", b"text/plain"),)
+    def unregister(self) -> None:
+        """End the binding, and register again a little later."""
+        if self.on:
+            self._run += 1
+            self.registered = False
+            self.register(expires=0)
+
+    def send(self, recipient: str, life: int | None = None) -> None:
+        """Send a message with a body of its own, that may wait `life` seconds; the oracle hears how it ended."""
+        now = self._clock.monotonic()
+        body = self._oracle.sending(self.settings.user, recipient, self.device_key, now, lasting=life is None)
+        headers: tuple[Header, ...] = ((b"Content-Type", b"text/plain"),)
+        if life is not None:
+            headers = (*headers, (b"Expires", b"%d" % life))
         call_id = b"m-" + self._token()
         done = partial(self._send_done, body)
         self._request("MESSAGE", self._uri(recipient), recipient, call_id, headers, body, done)

@@ -13,6 +13,8 @@ from apps.simulated.world import StoreFactory, WatchedStore, World
 
 STORM = 120.0
 """Seconds of faults, before everything heals."""
+SHORT_LIVED = 0.1
+"""Part of the messages that expire within a minute."""
 NAMES = ("alice", "bob", "carol", "dave")
 
 
@@ -103,8 +105,12 @@ class _Story:
             self._switch(random.choice(self._world.phones))
         elif chance < 0.85:
             self._change_weather()
-        elif chance < 0.97:
+        elif chance < 0.94:
             self._crash()
+        elif chance < 0.96:
+            self._fill_disk()
+        elif chance < 0.98:
+            random.choice(self._world.phones).unregister()
         else:
             self._run_for(random.uniform(5.0, 40.0))
 
@@ -113,7 +119,9 @@ class _Story:
         users = sorted({phone.settings.user for phone in self._world.phones})
         for _ in range(count):
             if senders:
-                self._random.choice(senders).send(self._random.choice([*users, "nobody"]))
+                recipient = self._random.choice([*users, "nobody"])
+                life = self._random.randint(1, 60) if self._random.random() < SHORT_LIVED else None
+                self._random.choice(senders).send(recipient, life)
 
     def _switch(self, phone: Phone) -> None:
         if phone.on:
@@ -142,6 +150,14 @@ class _Story:
         self._run_for(random.choice((0.0, 0.3, random.uniform(0.0, 5.0), random.uniform(0.0, 60.0))))
         while not world.start_node(random.randint(0, 60) if random.random() < 0.3 else None):
             self._run_for(random.uniform(0.0, 2.0))
+
+    def _fill_disk(self) -> None:
+        """For a while nothing new can be stored; senders hear 503, and acknowledgements go on."""
+        disk = self._world.disk
+        disk.fill()
+        self._send_some(self._random.randint(1, 5))
+        self._run_for(self._random.uniform(0.5, 20.0))
+        disk.empty()
 
     def _heal(self) -> None:
         self._world.air.weather = CLEAR

@@ -30,9 +30,7 @@ from actors.testing import Probe, running, start_probe
 def log() -> Iterator[list[str]]:
     """Every line of the program log, as `LEVEL text`."""
     lines: list[str] = []
-    sink = logger.add(
-        lambda line: lines.append(str(line).rstrip("\n")), format="{level} {message}", level="DEBUG"
-    )
+    sink = logger.add(lambda line: lines.append(str(line).rstrip("\n")), format="{level} {message}", level="DEBUG")
     yield lines
     logger.remove(sink)
 

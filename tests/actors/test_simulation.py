@@ -26,9 +26,7 @@ class Player(ActorBase[Any]):
 
     name = "player"
 
-    def __init__(
-        self, *, context: Context, simulation: Simulation, others: list[Ref[Any]], heard: Probe
-    ) -> None:
+    def __init__(self, *, context: Context, simulation: Simulation, others: list[Ref[Any]], heard: Probe) -> None:
         super().__init__(context=context)
         self._simulation = simulation
         self._others = others
@@ -70,9 +68,7 @@ def players(simulation: Simulation, count: int = 3) -> tuple[list[ActorRef[Any]]
     )
     refs: list[ActorRef[Any]] = []
     for _ in range(count):
-        refs.append(
-            start_actor(Player, simulation.runtime, context, simulation=simulation, others=refs, heard=heard)
-        )
+        refs.append(start_actor(Player, simulation.runtime, context, simulation=simulation, others=refs, heard=heard))
     return refs, heard, context
 
 

@@ -133,9 +133,7 @@ def test_a_dead_subscriber_harms_nobody(monitor: Running) -> None:
 
 
 def test_a_failed_actor_is_an_event(monitor: Running) -> None:
-    monitor.tell(
-        ActorFailed(actor="router", command="RouteMessages", error="KeyError: 'x'", trace="Traceback")
-    )
+    monitor.tell(ActorFailed(actor="router", command="RouteMessages", error="KeyError: 'x'", trace="Traceback"))
     (found,) = read(monitor).events
     assert "router" in found.text
     assert found.level is Level.WARNING
