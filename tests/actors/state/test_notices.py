@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 import pytest
 
@@ -21,7 +23,7 @@ FAILED = Envelope(
 )
 
 
-def write(desk: NoticeDesk, end: End = End.REFUSED, now: float = 0.0, **changes: object) -> Envelope | None:
+def write(desk: NoticeDesk, end: End = End.REFUSED, now: float = 0.0, **changes: Any) -> Envelope | None:
     failed = msgspec.structs.replace(FAILED, **changes)
     return desk.write(failed, end, "the device refused it", now, 100.0)
 
@@ -47,7 +49,7 @@ def test_the_sender_is_told_once_from_the_reserved_name() -> None:
     ],
     ids=["notice", "not proved", "postmaster", "receipt", "is-composing"],
 )
-def test_about_some_messages_nobody_is_told(changes: dict[str, object]) -> None:
+def test_about_some_messages_nobody_is_told(changes: dict[str, Any]) -> None:
     assert write(NoticeDesk(), **changes) is None
 
 
