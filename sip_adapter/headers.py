@@ -42,9 +42,8 @@ _USUAL_VIA = re.compile(
     rb"SIP/2\.0/([A-Z]++) ([a-z0-9.\-]++)(?::([0-9]{1,5}))?+(;rport)?+"
     rb";branch=([^\x00-\x20\x7f\",;<>]++)(;rport)?+"
 )
-_USUAL_NAME_ADDR = re.compile(
-    rb'(?:"([^"\\]*+)" ?+)?+<([^\x00-\x20\x7f<>"]++)>(?:;tag=([^\x00-\x20\x7f",;<>=]++))?+'
-)
+_TRANSPORTS = {b"UDP": "UDP", b"TCP": "TCP", b"TLS": "TLS", b"WS": "WS", b"WSS": "WSS"}
+_USUAL_NAME_ADDR = re.compile(rb'(?:"([^"\\]*+)" ?+)?+<([^\x00-\x20\x7f<>"]++)>(?:;tag=([^\x00-\x20\x7f",;<>=]++))?+')
 _LIST_ITEM = re.compile(rb'((?:[^,"<]++|' + _QUOTED + rb"|<[^>]*+>)++)(,|\Z)", re.DOTALL)
 _SCHEME = re.compile(rb"[ \t]*+(" + TOKEN + rb"++)(?:[ \t]++|\Z)")
 _AUTH_PARAM = re.compile(
@@ -142,8 +141,9 @@ def parse_via(value: bytes) -> Via:
         sent_by, host, port, early, branch, late = match.groups()
         if not (early and late):
             noted = {b"branch": branch, b"rport": b""} if early or late else {b"branch": branch}
-            number = None if port is None else port_number(port)
-            return Via(sent_by.decode("ascii"), host.decode("ascii"), number, noted, value)
+            number = None if port is None else int(port)
+            if number is None or number < 65536:
+                return Via(_TRANSPORTS.get(sent_by) or sent_by.decode(), host.decode(), number, noted, value)
     match = _VIA.match(value)
     if match is None:
         raise SipError(400, "Malformed Via")
