@@ -22,6 +22,8 @@ from actors.messages.storage import (
 from actors.model import Account, Device, End, MessageId, Seq, UserName, Value, mailbox_queue
 from actors.stores.connection import Connection, Row
 from actors.stores.devices import DeviceRows, waits_for
+from actors.stores.ended import END_TEXT, EndedLog
+from actors.stores.ledger import Ledger
 from actors.stores.port import Result, Write
 from actors.stores.records import (
     ANYONE_CLOSED,
@@ -31,7 +33,6 @@ from actors.stores.records import (
     message_row,
     read_message,
 )
-from actors.stores.slices import EndedLog, Ledger, ended_row
 
 INSERT_MESSAGE = f"INSERT INTO message ({MESSAGE_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?)"
 
@@ -152,7 +153,7 @@ class Batch:
     def _remember(
         self, message_id: MessageId, sender: UserName, recipient: UserName, accepted: float, end: End, reason: str
     ) -> None:
-        self._ends.append(ended_row(message_id, sender, recipient, accepted, self._moment.wall, end, reason))
+        self._ends.append((message_id, sender, recipient, accepted, self._moment.wall, END_TEXT[end], reason))
 
     # Users.
 

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import re
 import sqlite3
 from collections.abc import Callable, Iterable, Sequence
+from functools import lru_cache
+from itertools import chain
 from pathlib import Path
 from typing import Any, Protocol
 
 Row = tuple[Any, ...]
+
+CHUNKS = (128, 32, 8, 1)
+"""Rows that one statement writes: few sizes, so that all stay prepared."""
+_INSERT = re.compile(r"(INSERT (?:OR \w+ )?INTO .* VALUES )(\((?:\?, )*\?\))")
+_DELETE = re.compile(r"(DELETE FROM \w+ WHERE \w+) = \?")
 
 FULL = 13
 CORRUPT = 11
@@ -88,9 +96,23 @@ class Sqlite3Connection:
             raise _translated(error) from error
 
     def executemany(self, sql: str, rows: Iterable[Sequence[Any]]) -> int:
-        """Run one statement for each row; the number of rows changed."""
+        """Run one statement for each row; the number of rows changed.
+
+        `sqlite3` gives up the interpreter at every row, and beside busy threads waits for it as often: so rows are
+        inserted, and deleted by key, many by one statement.
+        """
+        rows = list(rows)
+        widened = _widened(sql) if len(rows) > 1 else None
         try:
-            return self._connection.executemany(sql, rows).rowcount
+            if widened is None:
+                return self._connection.executemany(sql, rows).rowcount
+            changed, place = 0, 0
+            for size in CHUNKS:
+                while len(rows) - place >= size:
+                    values = list(chain.from_iterable(rows[place : place + size]))
+                    changed += self._connection.execute(widened[size], values).rowcount
+                    place += size
+            return changed
         except sqlite3.Error as error:
             raise _translated(error) from error
 
@@ -115,6 +137,19 @@ class Sqlite3Connection:
             self._connection.close()
         except sqlite3.Error as error:
             raise _translated(error) from error
+
+
+@lru_cache(maxsize=64)
+def _widened(sql: str) -> dict[int, str] | None:
+    """The statement for each number of rows in `CHUNKS`; None if it cannot take more than one."""
+    insert = _INSERT.fullmatch(sql)
+    if insert is not None:
+        head, values = insert.groups()
+        return {size: head + ", ".join([values] * size) for size in CHUNKS}
+    delete = _DELETE.fullmatch(sql)
+    if delete is not None:
+        return {size: f"{delete[1]} IN ({', '.join('?' * size)})" for size in CHUNKS}
+    return None
 
 
 def _translated(error: sqlite3.Error) -> DatabaseError:

@@ -9,6 +9,7 @@ from typing import TypeVar
 from actors.model import Device, MessageId, QueueName, Seq, StoredMessage, User, UserName
 from actors.stores.connection import Connection, Row
 from actors.stores.devices import INSERT_DAMAGED, SELECT_USER
+from actors.stores.ended import EndedLog
 from actors.stores.port import Found
 from actors.stores.records import (
     MESSAGE_COLUMNS,
@@ -19,7 +20,6 @@ from actors.stores.records import (
     read_message,
     whole_row,
 )
-from actors.stores.slices import EndedLog
 
 CHUNK = 64
 """Rows fetched at once: what a limit on bytes may overshoot."""

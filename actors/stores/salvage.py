@@ -8,11 +8,12 @@ from pathlib import Path
 
 from actors.stores.carve import Carved, carve
 from actors.stores.connection import Connection
+from actors.stores.ended import EndedLog
+from actors.stores.ledger import Ledger
 from actors.stores.meta import Meta, node_time_now
 from actors.stores.port import Alarm
 from actors.stores.records import read_meta
 from actors.stores.schema import migrate
-from actors.stores.slices import EndedLog, Ledger
 
 
 def salvage(path: Path, connect: Callable[[Path], Connection], why: str, wall: float) -> Alarm:

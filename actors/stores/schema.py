@@ -19,7 +19,7 @@ CREATE INDEX message_expires ON message (expires);
 CREATE TABLE damaged (source TEXT NOT NULL, at REAL NOT NULL, row BLOB NOT NULL);
 """
 """Version 1. An index on `queue` ends in the row id, which is the seq: it serves in order. Beside these stand the time
-slices of `slices.py`, made and dropped while the node runs."""
+slices of `ledger` and `ended`, made and dropped while the node runs."""
 
 MIGRATIONS: tuple[str, ...] = (TABLES,)
 """Step n brings version n to n + 1; a step, once published, never changes."""

@@ -17,10 +17,11 @@ from actors.stores.connection import (
     DatabaseFailed,
     DatabaseFull,
 )
+from actors.stores.ended import EndedLog
+from actors.stores.ledger import Ledger
 from actors.stores.meta import Meta, node_time_saved
 from actors.stores.port import Found, Opened, Result, Stats, StoreFailed, StoreFull, Write
 from actors.stores.reader import Reader
-from actors.stores.slices import EndedLog, Ledger
 
 SAVE_CLOCK = 10.0
 """Seconds between two savings of node time, if there are writes."""
@@ -150,7 +151,7 @@ class TableStore:
             # Fails inside a transaction: proof that there is none any more.
             self._connection.execute("BEGIN")
             self._connection.execute("ROLLBACK")
-            self._ledger.reload()
+            self._ledger.roll_back()
             self._ended.reload()
         except DatabaseError as error:
             raise self._failed(error) from error
@@ -168,6 +169,7 @@ class TableStore:
             self._meta.put("clock", node_time_saved(moment.node, moment.wall))
 
     def _committed(self, batch: Batch, moment: Moment) -> None:
+        self._ledger.settle()
         self._last_seq = batch.last_seq
         if moment.monotonic - self._clock_saved >= SAVE_CLOCK:
             self._clock_saved = moment.monotonic
@@ -257,14 +259,14 @@ class TableStore:
     def _drop_stale(self) -> None:
         now = self._moment().node
         stale = self._ledger.stale(now) or self._ended.stale(now)
-        if stale:
+        if stale is not None:
             # Deleted rows are overwritten, so that no body stays behind; slices hold none and go without.
             self._connection.execute("PRAGMA secure_delete = FAST")
             try:
-                self._connection.execute(f"DROP TABLE {stale[0]}")
+                self._connection.execute(f"DROP TABLE {stale}")
             finally:
                 self._connection.execute("PRAGMA secure_delete = ON")
-            self._ledger.reload()
+            self._ledger.forget()
             self._ended.reload()
 
     def _move_log(self) -> None:
