@@ -9,11 +9,10 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable
-from hashlib import blake2b
 
 from actors.messages.client_manager import DeliveryResult, Registration, Submission
 from actors.messages.sip_adapter import Answer, OutboundRequest
-from actors.model import Flow, Header, TransactionKey
+from actors.model import Flow, TransactionKey
 from sip_adapter.codec import parse, response, response_branch
 from sip_adapter.domains import Domains
 from sip_adapter.errors import FramingError, SipError
@@ -22,6 +21,7 @@ from sip_adapter.large import Dial, LargeRequests
 from sip_adapter.limits import Limits
 from sip_adapter.message import Request, Response
 from sip_adapter.policy import OPTIONS_HEADERS, check
+from sip_adapter.quick import QuickReader
 from sip_adapter.transaction import (
     Answered,
     ClientTransactions,
@@ -29,6 +29,8 @@ from sip_adapter.transaction import (
     Outgoing,
     Pending,
     ServerTransactions,
+    digest,
+    key_text,
     transaction_key,
 )
 from sip_adapter.translate import (
@@ -39,6 +41,7 @@ from sip_adapter.translate import (
     retry_after,
     submission,
 )
+from sip_adapter.uri import Uri
 
 PONG = b"\r\n"
 """Answer to a keep-alive on a stream (RFC 5626 4.4.1)."""
@@ -52,6 +55,13 @@ MAX_SEEN = 4096
 """Signs of life told in that time at most."""
 BUSY = tuple(Final(503, "Busy, try again later", ((b"Retry-After", b"%d" % seconds),)) for seconds in range(1, 6))
 """Refusals under overload; which of them, the transaction's key decides, so a repeat gets the same."""
+
+
+TRYING = Final(100, "Trying")
+ALIVE = Final(200, "OK", OPTIONS_HEADERS)
+FAILED = Final(500, "Server Internal Error")
+ACCEPTED = b"SIP/2.0 202 Accepted\r\n%bAngarium-Id: %b\r\nContent-Length: 0\r\n\r\n"
+FINAL = b"SIP/2.0 %d %b\r\n%b%bContent-Length: 0\r\n\r\n"
 
 
 class Outputs:
@@ -83,6 +93,7 @@ class SipEndpoint:
         self._via = via
         self._server = ServerTransactions()
         self._client = ClientTransactions()
+        self._reader = QuickReader(domains, realm, limits.max_body)
         self._large = LargeRequests(limits.max_dialled)
         self._seen: set[Flow] = set()
         self._seen_until = 0.0
@@ -103,7 +114,7 @@ class SipEndpoint:
             self._sign_of_life(flow, now)
         elif data.startswith(b"SIP/2.0 "):
             self._datagram_response(data, flow, now)
-        else:
+        elif not (data.startswith(b"MESSAGE ") and self._quick(data, flow, now)):
             try:
                 message = parse(data, self._limits.max_body)
             except SipError as error:
@@ -143,7 +154,7 @@ class SipEndpoint:
         if isinstance(message, Request) and message.method != "ACK":
             key = transaction_key(message, self._secret)
             self._server.end(key)
-            self._reply(message, key, _way_back(message, flow), flow, Final(500, reason_of(500)))
+            self._reply(_reply_head(message, key, flow), _way_back(message, flow), FAILED)
 
     # What comes from the actors.
 
@@ -155,10 +166,10 @@ class SipEndpoint:
                 self.counts["sip_answers_too_late_total"] += 1
                 continue
             answer = _remembered(item, wall)
-            if pending.source.connection == 0 and item.status not in (401, 407):
+            if not pending.reliable and item.status not in (401, 407):
                 # A challenge is made anew for a repeat (RFC 3261 8.2.7): strangers cost no memory.
                 self._server.remember(item.transaction, answer, now)
-            self._reply(pending.request, item.transaction, pending.back, pending.source, answer)
+            self._reply(pending.head, pending.back, answer)
 
     def send(self, items: Iterable[OutboundRequest], now: float) -> None:
         """Send requests to devices."""
@@ -170,7 +181,7 @@ class SipEndpoint:
     def tick(self, now: float) -> None:
         """Do what is due."""
         for pending in self._server.overdue(now):
-            self._trying(pending)
+            self._reply(pending.head, pending.back, TRYING)
         resend, late = self._client.due(now)
         for outgoing in resend:
             self.counts["sip_retransmissions_sent_total"] += 1
@@ -205,58 +216,88 @@ class SipEndpoint:
             if branch is not None:
                 self._response(message.status, branch, message, flow, now)
 
+    def _quick(self, data: bytes, flow: Flow, now: float) -> bool:
+        """Serve an ordinary MESSAGE without the codec; False: not served."""
+        message = self._reader.read(data)
+        if message is None:
+            return False
+        text = key_text(
+            message.branch, message.host, message.port, message.values[b"Call-ID"], message.number, b"MESSAGE"
+        )
+        key = digest(text, self._secret)
+        head = message.reply_head(to_tag(key), flow)
+        back = flow if message.rport else _by_port(int(message.port or b"5060"), flow)
+        if not self._absorbed(key, head, back, flow, now, is_message=True):
+            try:
+                item = self._reader.submission(message, flow, key, now)
+            except SipError as error:
+                self._refuse(error, head, back)
+                return True
+            self._server.begin(key, Pending(head, back, now, is_message=True, reliable=False))
+            self.out.submissions.append(item)
+        return True
+
     def _request(self, request: Request, flow: Flow, now: float) -> None:
         if request.method == "ACK":
             return
         key = transaction_key(request, self._secret)
+        head = _reply_head(request, key, flow)
         back = _way_back(request, flow)
-        if self._repeated(request, key, back, flow):
-            self.counts["sip_retransmissions_received_total"] += 1
-            return
         try:
-            self._serve(request, key, back, flow, now)
+            target = check(request, self._domains)
+            if request.method == "OPTIONS":
+                self.counts["sip_options_received_total"] += 1
+                self._sign_of_life(flow, now)
+                self._reply(head, back, ALIVE)
+            elif not self._absorbed(key, head, back, flow, now, is_message=request.method == "MESSAGE"):
+                self._submit(request, target, key, head, back, flow, now)
         except SipError as error:
-            self.counts["sip_requests_refused_total"] += 1
-            answer = Final(error.status, error.reason, error.headers)
-            self._reply(request, key, back, flow, answer)
+            self._refuse(error, head, back)
 
-    def _repeated(self, request: Request, key: TransactionKey, back: Flow, flow: Flow) -> bool:
-        pending = self._server.in_progress(key)
+    def _absorbed(
+        self, key: TransactionKey, head: bytes, back: Flow, flow: Flow, now: float, *, is_message: bool
+    ) -> bool:
+        """Deal with a repeat, or with one request more than the actors can take."""
+        server = self._server
+        pending = server.in_progress(key)
         if pending is not None:
+            self.counts["sip_retransmissions_received_total"] += 1
             if pending.tried:
-                self._trying(pending)
+                self._reply(head, back, TRYING)
             return True
-        answer = self._server.answered(key)
-        if answer is None:
+        answer = server.answered(key)
+        if answer is not None:
+            self.counts["sip_retransmissions_received_total"] += 1
+            self._reply(head, back, answer)
+            return True
+        if is_message:
+            if server.messages < self._limits.max_pending:
+                return False
+        elif server.registers < self._limits.max_pending_registers:
             return False
-        self._reply(request, key, back, flow, answer)
+        self.counts["sip_requests_shed_total"] += 1
+        busy = BUSY[key[0] % len(BUSY)]
+        if flow.connection == 0:
+            server.remember(key, busy, now)
+        self._reply(head, back, busy)
         return True
 
-    def _serve(self, request: Request, key: TransactionKey, back: Flow, flow: Flow, now: float) -> None:
-        target = check(request, self._domains)
-        if request.method == "OPTIONS":
-            self.counts["sip_options_received_total"] += 1
-            self._sign_of_life(flow, now)
-            self._reply(request, key, back, flow, Final(200, "OK", OPTIONS_HEADERS))
-        elif self._overloaded(request):
-            self.counts["sip_requests_shed_total"] += 1
-            answer = BUSY[key[0] % len(BUSY)]
-            if flow.connection == 0:
-                self._server.remember(key, answer, now)
-            self._reply(request, key, back, flow, answer)
-        elif request.method == "MESSAGE":
+    def _submit(
+        self, request: Request, target: Uri, key: TransactionKey, head: bytes, back: Flow, flow: Flow, now: float
+    ) -> None:
+        is_message = request.method == "MESSAGE"
+        if is_message:
             item = submission(request, target, flow, key, now, self._domains, self._realm)
-            self._server.begin(key, Pending(request, back, flow, now))
             self.out.submissions.append(item)
         else:
             bound = registration(request, flow, key, self._domains, self._realm)
-            self._server.begin(key, Pending(request, back, flow, now))
             self.out.registrations.append(bound)
+        pending = Pending(head, back, now, is_message=is_message, reliable=flow.connection != 0)
+        self._server.begin(key, pending)
 
-    def _overloaded(self, request: Request) -> bool:
-        if request.method == "MESSAGE":
-            return self._server.messages >= self._limits.max_pending
-        return self._server.registers >= self._limits.max_pending_registers
+    def _refuse(self, error: SipError, head: bytes, back: Flow) -> None:
+        self.counts["sip_requests_refused_total"] += 1
+        self._reply(head, back, Final(error.status, error.reason, error.headers))
 
     def _refuse_broken(self, error: SipError, flow: Flow) -> None:
         """Answer what could be read of a broken request; of the rest nobody can be told (RFC 4475 3.1.2)."""
@@ -265,25 +306,17 @@ class SipEndpoint:
         if request is None or request.method == "ACK":
             return
         parts = (request.get(name) or b"" for name in (b"via", b"from", b"call-id", b"cseq"))
-        key = TransactionKey(blake2b(b"\n".join(parts), digest_size=16, key=self._secret).digest())
+        key = digest(b"\n".join(parts), self._secret)
         answer = Final(error.status, error.reason, error.headers)
-        self._reply(request, key, _way_back(request, flow), flow, answer)
+        self._reply(_reply_head(request, key, flow), _way_back(request, flow), answer)
 
-    def _trying(self, pending: Pending) -> None:
-        answer = response(pending.request, 100, "Trying", received=(pending.source.host, pending.source.port))
-        self.out.packets.append((pending.back, answer))
-
-    def _reply(self, request: Request, key: TransactionKey, back: Flow, source: Flow, answer: Answered) -> None:
+    def _reply(self, head: bytes, back: Flow, answer: Answered) -> None:
         if isinstance(answer, str):
-            answer = Final(202, "Accepted", ((b"Angarium-Id", answer.encode()),))
-        packet = response(
-            request,
-            answer.status,
-            answer.reason,
-            to_tag=key[:8].hex().encode(),
-            extra=answer.headers,
-            received=(source.host, source.port),
-        )
+            packet = ACCEPTED % (head, answer.encode())
+        else:
+            more = b"".join([b"%b: %b\r\n" % header for header in answer.headers])
+            reason = answer.reason.encode("utf-8", "surrogateescape")
+            packet = FINAL % (answer.status, reason, head, more)
         self.out.packets.append((back, packet))
 
     def _sign_of_life(self, flow: Flow, now: float) -> None:
@@ -336,6 +369,17 @@ class SipEndpoint:
         self.out.results += [DeliveryResult(outgoing.delivery, status, False) for outgoing in lost]
 
 
+def to_tag(key: TransactionKey) -> bytes:
+    """Return the tag that answers of this transaction add to To."""
+    return key[:8].hex().encode()
+
+
+def _reply_head(request: Request, key: TransactionKey, flow: Flow) -> bytes:
+    """Return the header lines that every answer to this request has (RFC 3261 8.2.6.2)."""
+    whole = response(request, 200, "", to_tag=to_tag(key), received=(flow.host, flow.port))
+    return whole[whole.index(b"\n") + 1 : whole.rindex(b"Content-Length: ")]
+
+
 def _way_back(request: Request, flow: Flow) -> Flow:
     """Return over the connection, or to the source address: its port with rport, else Via's (RFC 3581 4)."""
     if flow.connection:
@@ -344,14 +388,14 @@ def _way_back(request: Request, flow: Flow) -> Flow:
         via = request.via
     except SipError:
         return flow
-    port = via.port or 5060
-    if port == flow.port or b"rport" in via.params:
-        return flow
-    return Flow(flow.transport, flow.listener, flow.host, port)
+    return flow if b"rport" in via.params else _by_port(via.port or 5060, flow)
+
+
+def _by_port(port: int, flow: Flow) -> Flow:
+    return flow if port == flow.port else Flow(flow.transport, flow.listener, flow.host, port)
 
 
 def _remembered(item: Answer, wall: float) -> Answered:
-    headers: tuple[Header, ...] = answer_headers(item, wall)
-    if item.status == 202 and item.message_id is not None and len(headers) == 1 and not item.reason:
+    if item.status == 202 and item.message_id and not (item.reason or item.headers or item.retry_after):
         return item.message_id
-    return Final(item.status, item.reason or reason_of(item.status), headers)
+    return Final(item.status, item.reason or reason_of(item.status), answer_headers(item, wall))

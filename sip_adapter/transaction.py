@@ -25,17 +25,20 @@ COOKIE = b"z9hG4bK"
 """Begins every branch made by RFC 3261 8.1.1.7."""
 
 
-class Pending(msgspec.Struct):
+class Pending:
     """A request that the actors have not answered yet."""
 
-    request: Request
-    back: Flow
-    """Where its answer goes."""
-    source: Flow
-    """Where it came from."""
-    arrived: float
-    tried: bool = False
-    """A 100 was sent."""
+    __slots__ = ("arrived", "back", "head", "is_message", "reliable", "tried")
+
+    def __init__(self, head: bytes, back: Flow, arrived: float, *, is_message: bool, reliable: bool) -> None:
+        """`head` are the header lines of its answer; `back` is where that goes."""
+        self.head = head
+        self.back = back
+        self.arrived = arrived
+        self.is_message = is_message
+        self.reliable = reliable
+        self.tried = False
+        """A 100 was sent."""
 
 
 class Final(msgspec.Struct, frozen=True, gc=False):
@@ -59,12 +62,22 @@ def transaction_key(request: Request, secret: bytes) -> TransactionKey:
     via = request.via
     branch = via.branch or b""
     number, method = request.cseq
-    sent_by = f"{via.host}:{via.port}:{number}:{method}".encode("ascii", "surrogateescape")
-    text = b"\n".join((branch, sent_by, request.call_id))
+    port = b"" if via.port is None else b"%d" % via.port
+    text = key_text(branch, via.host.encode("ascii"), port, request.call_id, b"%d" % number, method.encode())
     if not branch.startswith(COOKIE):
         parts = (text, request.uri, request.from_tag or b"", request.to_tag or b"", via.raw)
         text = b"\n".join(parts)
-    return TransactionKey(blake2b(text, digest_size=16, key=secret).digest())
+    return digest(text, secret)
+
+
+def key_text(branch: bytes, host: bytes, port: bytes, call_id: bytes, number: bytes, method: bytes) -> bytes:
+    """Return what names a transaction, before it is digested; numbers have no leading zeros."""
+    return b"%b\n%b:%b\n%b\n%b %b" % (branch, host, port, call_id, number, method)
+
+
+def digest(text: bytes, secret: bytes) -> TransactionKey:
+    """Return 16 bytes that cannot be guessed without the secret."""
+    return TransactionKey(blake2b(secret + text, digest_size=16).digest())
 
 
 class ServerTransactions:
@@ -95,7 +108,7 @@ class ServerTransactions:
     def begin(self, key: TransactionKey, pending: Pending) -> None:
         """A new request goes to the actors."""
         self._pending[key] = pending
-        if pending.request.method == "MESSAGE":
+        if pending.is_message:
             self.messages += 1
         else:
             self.registers += 1
@@ -104,7 +117,7 @@ class ServerTransactions:
         """Take the request out of progress; None if it is not in progress (any more)."""
         pending = self._pending.pop(key, None)
         if pending is not None:
-            if pending.request.method == "MESSAGE":
+            if pending.is_message:
                 self.messages -= 1
             else:
                 self.registers -= 1

@@ -75,7 +75,7 @@ def submission(
     return Submission(
         transaction=key,
         flow=flow,
-        sender=_sender(request, sender_uri),
+        sender=sender_of(request, sender_uri),
         sender_is_ours=bool(sender_uri.host) and domains.is_ours(sender_uri.host),
         recipient=recipient,
         call_id=request.call_id,
@@ -84,14 +84,15 @@ def submission(
         headers=_kept_headers(request),
         body=request.body,
         arrived=now,
-        display=_display(request.from_),
+        display=display_of(request.from_),
         life=None if expires is None else Seconds(expires),
         client_id=client_id.decode("ascii") if client_id and _CLIENT_ID.fullmatch(client_id) else "",
         credentials=credentials(request, realm),
     )
 
 
-def _sender(request: Request, uri: Uri) -> UserName:
+def sender_of(request: Request, uri: Uri) -> UserName:
+    """Return the name that From claims; raises SipError 403 or 400 if it is none."""
     if uri.opaque:
         # A tel: or other URI is a name, but none of ours.
         return _checked_name(request, uri.opaque.decode("utf-8", "surrogateescape"), "From")
@@ -120,7 +121,8 @@ def _uri(request: Request, address: NameAddr, where: str) -> Uri:
         raise request.error(f"{error.reason} in {where}") from error
 
 
-def _display(address: NameAddr) -> bytes:
+def display_of(address: NameAddr) -> bytes:
+    """Return the display name in quotes, empty if there is none."""
     if not address.display:
         return b""
     text = address.display.encode("utf-8", "surrogateescape")
@@ -133,7 +135,7 @@ def _kept_headers(request: Request) -> tuple[Header, ...]:
     for name, value in request.headers:
         canonical = _KEPT.get(name) or _KEPT.get(name.lower())
         if canonical is not None:
-            kept.append((canonical, value))
+            kept.append((canonical, value.strip(b" \t")))
             size += len(canonical) + len(value)
     if size > MAX_KEPT:
         raise request.error("Header fields too large to keep", 513)
@@ -161,7 +163,7 @@ def registration(request: Request, flow: Flow, key: TransactionKey, domains: Dom
         flow=flow,
         user=user_name(request, aor, "To"),
         aor_host=host if aor.port is None else f"{host}:{aor.port}",
-        from_user=_sender(request, from_uri),
+        from_user=sender_of(request, from_uri),
         call_id=request.call_id,
         cseq=number,
         contacts=() if isinstance(contacts, Star) else tuple(_contact(request, item) for item in contacts),
@@ -252,20 +254,20 @@ def outbound_request(item: OutboundRequest, via: bytes) -> bytes:
     All of it is a function of the item and the way it goes (PROTOCOL 10).
     """
     token = item.token.encode("ascii")
-    display = item.display + b" " if item.display else b""
     method = item.method.encode("ascii")
-    lines = [
-        b"%b %b SIP/2.0\r\nVia: SIP/2.0/%b;branch=%b%b;rport\r\nMax-Forwards: 70"
-        % (method, item.target, via, COOKIE, token),
-        b"From: %b<%b>;tag=%b\r\nTo: <%b>\r\nCall-ID: %b\r\nCSeq: %d %b"
-        % (display, item.from_uri, token[:16], item.to_uri, item.call_id, item.cseq, method),
-    ]
-    lines += [b"Route: %b" % route for route in item.route]
+    display = item.display + b" " if item.display else b""
+    more = b"".join([b"Route: %b\r\n" % route for route in item.route]) if item.route else b""
     if item.message_id is not None:
-        lines.append(b"Angarium-Id: %b" % item.message_id.encode())
-    lines += [b"%b: %b" % header for header in item.headers]
-    lines.append(b"Content-Length: %d\r\n\r\n" % len(item.body))
-    return b"\r\n".join(lines) + item.body
+        more += b"Angarium-Id: %b\r\n" % item.message_id.encode()
+    for header in item.headers:
+        more += b"%b: %b\r\n" % header
+    return (
+        b"%b %b SIP/2.0\r\nVia: SIP/2.0/%b;branch=%b%b;rport\r\nMax-Forwards: 70\r\n"
+        b"From: %b<%b>;tag=%b\r\nTo: <%b>\r\nCall-ID: %b\r\nCSeq: %d %b\r\n%bContent-Length: %d\r\n\r\n%b"
+    ) % (
+        method, item.target, via, COOKIE, token, display, item.from_uri, token[:16], item.to_uri, item.call_id,
+        item.cseq, method, more, len(item.body), item.body,
+    )  # fmt: skip
 
 
 def retry_after(value: bytes | None) -> int:
