@@ -28,6 +28,9 @@ from actors.state.ids import notice_id
 from actors.state.notices import PER_MINUTE
 from actors.stores.port import Write
 
+IN_THE_AIR = 1.0
+"""Seconds that a datagram takes at most, so that one may arrive although its answer came onto the disk meanwhile."""
+
 
 class Sent(msgspec.Struct):
     """One message a phone sent, and the answer it saw: 0 for none."""
@@ -74,7 +77,8 @@ class Oracle:
         self.boot = 0
         self._bodies: dict[str, dict[bytes, str]] = {}
         self._newest: dict[str, int] = {}
-        self._acknowledged: set[tuple[str, str]] = set()
+        self._acknowledged: dict[tuple[str, str], float] = {}
+        """When a device's answer to a message came onto the disk."""
         self._aside: dict[str, set[int]] = {}
         self._devices: dict[str, set[str]] = {}
 
@@ -108,7 +112,7 @@ class Oracle:
             self.complain(f"{device} of {user} got {body!r}, which is for {stored.recipient}")
         if message in mailbox:
             self.repeats += 1
-            if (device, message) in self._acknowledged:
+            if now - self._acknowledged.get((device, message), now) > IN_THE_AIR:
                 self.complain(f"{device} got {body!r} again at {now:.3f} although its 200 was on disk")
             return
         bodies = self._bodies.setdefault(device, {})
@@ -123,7 +127,7 @@ class Oracle:
 
     # What the disk tells.
 
-    def committed(self, commands: Collection[Write], results: Collection[Any]) -> None:
+    def committed(self, commands: Collection[Write], results: Collection[Any], now: float) -> None:
         """These commands are on disk, with these results."""
         before = {user: frozenset(devices) for user, devices in self._devices.items()}
         for command, result in zip(commands, results, strict=True):
@@ -132,7 +136,7 @@ class Oracle:
                     for item, outcome in zip(command.items, result, strict=True):
                         self._store(item, outcome, before)
                 case AcknowledgeMessages() | EndMessages():
-                    self._end(command.items, result, before)
+                    self._end(command.items, result, before, now)
                 case SaveRegistration():
                     known = self._devices.setdefault(command.user, set())
                     known.update(device.key for device in command.devices)
@@ -164,11 +168,12 @@ class Oracle:
         items: Collection[Acknowledgement | EndItem],
         notices: Collection[StoreResult],
         devices: dict[str, frozenset[str]],
+        now: float,
     ) -> None:
         results = iter(notices)
         for item in items:
             if isinstance(item, Acknowledgement):
-                self._acknowledged.add((item.device, item.id))
+                self._acknowledged.setdefault((item.device, item.id), now)
             if item.end is not None:
                 self.ended[item.id] = item.end
             if item.notice is not None:

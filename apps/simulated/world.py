@@ -47,11 +47,12 @@ class WatchedStore(MemoryStore):
     def __init__(self, world: World) -> None:
         super().__init__(realm=REALM, clock=world.simulation.clock, disk=world.disk)
         self._oracle = world.oracle
+        self._time = world.simulation.clock
 
     def commit(self, commands: Sequence[Write]) -> list[Result]:
         """Commit, then tell."""
         results = super().commit(commands)
-        self._oracle.committed(commands, results)
+        self._oracle.committed(commands, results, self._time.monotonic())
         return results
 
 
