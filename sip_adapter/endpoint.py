@@ -233,7 +233,7 @@ class SipEndpoint:
             except SipError as error:
                 self._refuse(error, head, back)
                 return True
-            self._server.begin(key, Pending(head, back, now, is_message=True, reliable=False))
+            self._server.begin(key, Pending(head, back, now, True, False))
             self.out.submissions.append(item)
         return True
 
@@ -292,7 +292,7 @@ class SipEndpoint:
         else:
             bound = registration(request, flow, key, self._domains, self._realm)
             self.out.registrations.append(bound)
-        pending = Pending(head, back, now, is_message=is_message, reliable=flow.connection != 0)
+        pending = Pending(head, back, now, is_message, flow.connection != 0)
         self._server.begin(key, pending)
 
     def _refuse(self, error: SipError, head: bytes, back: Flow) -> None:

@@ -25,20 +25,20 @@ COOKIE = b"z9hG4bK"
 """Begins every branch made by RFC 3261 8.1.1.7."""
 
 
-class Pending:
+class Pending(msgspec.Struct, gc=False):
     """A request that the actors have not answered yet."""
 
-    __slots__ = ("arrived", "back", "head", "is_message", "reliable", "tried")
-
-    def __init__(self, head: bytes, back: Flow, arrived: float, *, is_message: bool, reliable: bool) -> None:
-        """`head` are the header lines of its answer; `back` is where that goes."""
-        self.head = head
-        self.back = back
-        self.arrived = arrived
-        self.is_message = is_message
-        self.reliable = reliable
-        self.tried = False
-        """A 100 was sent."""
+    head: bytes
+    """The header lines of its answer."""
+    back: Flow
+    """Where that goes."""
+    arrived: float
+    is_message: bool
+    """Else it is a REGISTER."""
+    reliable: bool
+    """It came over a stream: it will not be repeated (Timer J is 0)."""
+    tried: bool = False
+    """A 100 was sent."""
 
 
 class Final(msgspec.Struct, frozen=True, gc=False):
@@ -169,19 +169,17 @@ class ServerTransactions:
         return len(self._pending) + sum(len(generation) for generation in self._answered)
 
 
-class Outgoing:
+class Outgoing(msgspec.Struct, gc=False, eq=False):
     """A request of ours that waits for its final response."""
 
-    __slots__ = ("delivery", "ended", "flow", "packet", "started", "step", "token")
-
-    def __init__(self, delivery: int, token: bytes, flow: Flow, packet: bytes, started: float) -> None:
-        self.delivery = delivery
-        self.token = token
-        self.flow = flow
-        self.packet = packet
-        self.started = started
-        self.step = 0
-        self.ended = False
+    delivery: int
+    token: bytes
+    flow: Flow
+    packet: bytes
+    started: float
+    step: int = 0
+    """Index of the interval of Timer E."""
+    ended: bool = False
 
     def end(self) -> None:
         """Let go of the packet now: the timer queues still hold this for a while."""
