@@ -71,7 +71,7 @@ class Batch:
         """Write all of them; one result each, in order."""
         keys = [item.key for c in commands if type(c) is StoreMessages for item in c.items if item.key]
         if keys:
-            self._known = self._ledger.find(keys)
+            self._known = self._ledger.find(keys, self._moment.node)
         results = [self._apply(command) for command in commands]
         self._write_out()
         self._devices.write()

@@ -57,15 +57,16 @@ class Ledger:
                 self.settle()
                 first = rows[-1][0] + 1
 
-    def find(self, keys: Sequence[bytes]) -> dict[bytes, MessageId]:
-        """Which of these keys are known, and their first ids."""
+    def find(self, keys: Sequence[bytes], now: float) -> dict[bytes, MessageId]:
+        """Which of these keys are known as of node time `now`, and their first ids."""
         heads, links, oldest = self._heads, self._links, self._oldest
         mask = len(heads) - 1
+        live = self._live(now)
         known: dict[bytes, MessageId] = {}
         for key in keys:
             hashed = hash(key)
             number = heads[hashed & mask]
-            while number >= oldest:
+            while number >= live:
                 link = links[number - oldest]
                 if link & HASH == hashed & HASH and (first := self._id(number, key)) is not None:
                     known[key] = first
@@ -102,7 +103,7 @@ class Ledger:
     def stale(self, now: float) -> str | None:
         """A table whose every key is older than 10 minutes."""
         name = self._names[0] if self._names else None
-        return name if name is not None and (_period(name) + 1) * SLICE + KEPT <= now else None
+        return name if name is not None and _is_stale(name, now) else None
 
     def forget(self) -> None:
         """The stale table was dropped."""
@@ -115,6 +116,13 @@ class Ledger:
     def _next(self) -> int:
         """The number of the next row, counted from `_base`."""
         return self._oldest + len(self._links) + len(self._new_links)
+
+    def _live(self, now: float) -> int:
+        """The first row that counts: a table may outlive its time, but a key that lives on swallows real mail."""
+        for name, first in zip(self._names, self._firsts, strict=True):
+            if not _is_stale(name, now):
+                return first - self._base
+        return self._next
 
     def _link(self, keys: Iterable[bytes]) -> None:
         heads, new_heads, new_links = self._heads, self._new_heads, self._new_links
@@ -157,3 +165,7 @@ class Ledger:
 
 def _period(name: str) -> int:
     return int(name.removeprefix("ledger_"))
+
+
+def _is_stale(name: str, now: float) -> bool:
+    return (_period(name) + 1) * SLICE + KEPT <= now

@@ -52,8 +52,9 @@ class Disk:
 class Memory:
     """The place of a database in memory."""
 
-    def __init__(self, disk: Disk, realm: str | None, clock: Clock) -> None:
-        self._disk = disk
+    def __init__(self, disk: Disk | None, realm: str | None, clock: Clock) -> None:
+        self._own = disk is None
+        self._disk = disk or Disk()
         self._realm = realm
         self._clock = clock
 
@@ -82,7 +83,9 @@ class Memory:
         return not self._disk.full
 
     def close(self, connection: Connection) -> None:
-        """Leave the database to the next store."""
+        """Leave the database to the next store, if there can be one."""
+        if self._own:
+            self._disk.close()
 
     def release(self) -> None:
         """Nobody else takes this place meanwhile."""
@@ -94,4 +97,4 @@ class MemoryStore(TableStore):
     def __init__(
         self, *, data_dir: Path | None = None, realm: str | None, clock: Clock, disk: Disk | None = None
     ) -> None:
-        super().__init__(Memory(disk or Disk(), realm, clock), clock)
+        super().__init__(Memory(disk, realm, clock), clock)

@@ -101,7 +101,7 @@ class Stats(Value, frozen=True, gc=False):
 
 
 class Store(Protocol):
-    """Keeps what must outlive the process. One thread uses it at a time; `tests/actors/stores/contract.py` holds it.
+    """Keeps what must outlive the process. One thread uses it at a time. `test_store_contract.py` holds it.
 
     A store of one's own implements these methods and is named by `--store module:Class`; the class is called with
     `data_dir`, `realm` and `clock`. Times named *node time* are seconds as `Opened.node_offset` defines them.

@@ -184,7 +184,7 @@ class TableStore:
     def known(self, keys: Sequence[bytes]) -> list[MessageId | None]:
         """Look up ingress keys."""
         with self._reading():
-            found = self._ledger.find(keys)
+            found = self._ledger.find(keys, self._moment().node)
         return [found.get(key) for key in keys]
 
     def read_queue(
@@ -246,11 +246,10 @@ class TableStore:
 
     def tend(self) -> None:
         """Move the log into the database when it has grown, drop one stale slice."""
-        if self._log_weight * self._pages_per_row < LOG_PAGES:
-            return
         try:
             self._drop_stale()
-            self._move_log()
+            if self._log_weight * self._pages_per_row >= LOG_PAGES:
+                self._move_log()
         except DatabaseFull:
             self._log_weight = 0  # the log stays as it is and goes on growing while there is room
         except DatabaseError as error:
