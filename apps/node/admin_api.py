@@ -197,7 +197,10 @@ class AdminApi:
         state = await ask_async(self._actors.storage, ask_state, MessageStateRead)
         journey = await ask_async(self._actors.monitor, ask_journey, JourneyRead)
         told = views.message(wanted, state, journey.steps)
-        return json_reply(told, 404 if told["state"] == views.UNKNOWN else 200)
+        if told["state"] == views.UNKNOWN:
+            told |= {"error": "unknown", "detail": f"this node knows no message {told['id']}"}
+            return json_reply(told, 404)
+        return json_reply(told)
 
     async def events(self, request: web.Request) -> web.Response:
         """List recent events, newest last."""
