@@ -9,6 +9,7 @@ import msgspec
 
 from actors.client_manager.core import Core
 from actors.client_manager.intake import ending_of
+from actors.client_manager.registrations import Registrations
 from actors.messages.client_manager import (
     AddUser,
     AddUsers,
@@ -24,6 +25,7 @@ from actors.messages.storage import ReadQueue, RemoveAccount, SaveAccounts, Save
 from actors.model import POSTMASTER, Account, DeviceKey, End, Seq, StoredMessage, UserName, mailbox_queue
 from actors.ref import Ref
 from actors.state.client_registry import UserRecord
+from actors.state.registrar import UNSAVED
 
 REMOVAL_BATCH = 200
 
@@ -48,11 +50,18 @@ class Removing(NamedTuple):
     command: RemoveUser
 
 
+class Forgetting(NamedTuple):
+    """A device on its way out of the disk."""
+
+    command: ForgetDevice
+
+
 class Accounts:
     """What an operator asks about users."""
 
-    def __init__(self, core: Core) -> None:
+    def __init__(self, core: Core, registrations: Registrations) -> None:
         self._core = core
+        self._registrations = registrations
         self._emptied: list[RemoveUser] = []
 
     def add(self, command: AddUser) -> None:
@@ -60,6 +69,8 @@ class Accounts:
         known = self._core.registry.get(command.name)
         if command.name == POSTMASTER:
             self._done(command, "refused", "postmaster is the name that notices come from")
+        elif command.name in self._core.removing:
+            self._done(command, "refused", f"{command.name} is just being removed; try again")
         elif known is not None and not command.replace:
             self._done(command, "exists", f"{command.name} exists already")
         elif known is None and command.replace:
@@ -72,6 +83,11 @@ class Accounts:
     def add_many(self, command: AddUsers) -> None:
         """Create or replace accounts in one commit."""
         now = self._core.clock.wall()
+        leaving = [name for name, _, _ in command.items if name in self._core.removing]
+        if leaving:
+            detail = f"{leaving[0]} is just being removed; try again"
+            command.reply_to.tell(CommandDone(request=command.request, error="refused", detail=detail))
+            return
         accounts = tuple(Account(name, md5, sha256, now) for name, md5, sha256 in command.items if name != POSTMASTER)
         self._save(command.reply_to, command.request, accounts)
 
@@ -100,6 +116,7 @@ class Accounts:
         if core.registry.get(command.name) is None:
             self._done(command, "unknown", f"{command.name} does not exist")
             return
+        core.removing.add(command.name)
         core.refs.router.tell(NamesAreGone(names=(command.name,)))
         core.deliveries.drop(command.name)
         core.registry.remove(command.name)
@@ -122,6 +139,8 @@ class Accounts:
         """End what was read; go on, or remove the account."""
         core = self._core
         for message in messages:
+            if message.seq in core.ending:
+                continue
             end, reason = (End.UNDELIVERABLE, "the user was removed") if message.anyone else (End.DELIVERED, "")
             core.outbox.endings.append(ending_of(message, end, reason))
         if more and messages:
@@ -141,10 +160,13 @@ class Accounts:
 
     def removed(self, what: Removing) -> None:
         """He is gone."""
+        self._core.removing.discard(what.command.name)
         self._done(what.command)
 
     def remove_failed(self, command: RemoveUser, reason: str) -> None:
-        """The account stays on disk: say so; the next start, or another remove, goes on."""
+        """The account stays, without the mail that has ended meanwhile: say so; another remove goes on."""
+        self._core.removing.discard(command.name)
+        self._registrations.reread(command.name)
         self._done(command, f"the store failed: {reason}")
 
     # Devices and lists.
@@ -155,21 +177,35 @@ class Accounts:
         record = core.registry.get(command.user)
         key = DeviceKey(command.device)
         if record is None or key not in record.devices:
-            command.reply_to.tell(CommandDone(request=command.request, error="unknown"))
+            self._done(command, "unknown", f"{command.user} has no such device")
             return
         core.registry.drop_device(command.user, key)
         core.deliveries.drop(command.user, key)
-        number = core.expect(SavingAccounts(command.reply_to, command.request, ()))
+        number = core.expect(Forgetting(command))
         core.refs.storage.tell(
             SaveRegistration(reply_to=core.refs.me, request=number, user=command.user, devices=(), forget=(key,))
         )
 
+    def forgotten(self, what: Forgetting) -> None:
+        """On disk: the device is gone. It may have come back with its user, read again meanwhile."""
+        core, command = self._core, what.command
+        record = core.registry.get(command.user)
+        device = record.devices.get(DeviceKey(command.device)) if record else None
+        if device is not None and device.since != UNSAVED:
+            core.registry.drop_device(command.user, device.key)
+            core.deliveries.drop(command.user, device.key)
+        self._done(command)
+
+    def forget_failed(self, what: Forgetting, reason: str) -> None:
+        """The device stays."""
+        self._registrations.reread(what.command.user)
+        self._done(what.command, f"the store failed: {reason}")
+
     def list(self, command: ListUsers) -> None:
         """List users by name."""
         core = self._core
-        names = [UserName(command.name)] if command.name else core.registry.names()
-        chosen = [name for name in names if name > command.after or command.name][: command.limit]
-        records = [(name, core.registry.get(name)) for name in chosen]
+        names = [UserName(command.name)] if command.name else core.registry.names(command.after, command.limit)
+        records = [(name, core.registry.get(name)) for name in names]
         users = tuple(self._info(name, record) for name, record in records if record is not None)
         command.reply_to.tell(
             UsersListed(request=command.request, users=users, total=len(core.registry), node_time=core.node_time())
@@ -189,5 +225,5 @@ class Accounts:
             in_flight=core.deliveries.in_flight(name),
         )
 
-    def _done(self, command: AddUser | RemoveUser, error: str = "", detail: str = "") -> None:
+    def _done(self, command: AddUser | RemoveUser | ForgetDevice, error: str = "", detail: str = "") -> None:
         command.reply_to.tell(CommandDone(request=command.request, error=error, detail=detail))

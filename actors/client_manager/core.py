@@ -13,7 +13,7 @@ from actors.messages.monitor import MonitorCommand
 from actors.messages.router import RouterCommand
 from actors.messages.sip_adapter import Answer, SipAdapterCommand
 from actors.messages.storage import StorageCommand
-from actors.model import Seq, TransactionKey
+from actors.model import Seq, TransactionKey, UserName
 from actors.ports import Clock
 from actors.ref import Ref
 from actors.state.admission import Admission
@@ -63,6 +63,10 @@ class Core:
         self.notices = NoticeDesk()
         self.ending: set[Seq] = set()
         """Messages that are about to end for everybody: their ends are on the way to the disk."""
+        self.removing: set[UserName] = set()
+        """Users whose removal is on the way to the disk."""
+        self.repeat: list[Any] = []
+        """What Router or Storage failed on and must be asked again, a little later."""
         self.node_offset = 0.0
         self.realm = ""
         self._numbers = itertools.count(1)
@@ -74,8 +78,12 @@ class Core:
         self._pending[number] = what
         return number
 
+    def asked(self, request: int) -> Any:
+        """Tell what a request was about; None for one that nobody waits for."""
+        return self._pending.get(request)
+
     def answered(self, request: int) -> Any:
-        """Take what a request was about; None for one that nobody waits for (answered twice, or given up)."""
+        """Take what a request was about, once its answer has been served; None: nobody waits for it any more."""
         return self._pending.pop(request, None)
 
     def now(self) -> float:

@@ -10,7 +10,7 @@ import msgspec
 from actors.client_manager.core import COMMIT_WITHIN, Core
 from actors.messages.client_manager import Submission
 from actors.messages.router import Destination, RouteMessages, Searching, ToMailbox, ToNeighbour, Unknown
-from actors.messages.sip_adapter import Answer, OutboundRequest
+from actors.messages.sip_adapter import Answer
 from actors.messages.storage import (
     Acknowledgement,
     AcknowledgeMessages,
@@ -35,7 +35,6 @@ from actors.model import (
     mailbox_queue,
     neighbour_queue,
 )
-from actors.state.addresses import aor
 from actors.state.digest import NonceVerdict
 from actors.state.ids import is_about
 from actors.state.outbox import Candidate, Ending
@@ -114,22 +113,7 @@ class Intake:
         if record is None:
             core.answer(request.transaction, 404, "No such user")
             return
-        host = next((b.aor_host for _, b in record.bindings(core.node_time())), core.realm)
-        outbound = OutboundRequest(
-            delivery=0,
-            flow=request.flow,
-            method="MESSAGE",
-            target=b"",
-            token="",
-            from_uri=aor(envelope.sender, host),
-            to_uri=b"",
-            call_id=envelope.call_id,
-            cseq=1,
-            display=envelope.display,
-            headers=envelope.headers,
-            body=envelope.body,
-        )
-        core.deliveries.relay(record, outbound, core.now())
+        core.deliveries.relay(record, envelope, core.now())
         core.answer(request.transaction, 202)
 
     # Flushing: one message to each receiver for all that was gathered.
@@ -200,14 +184,18 @@ class Intake:
 
     def _end(self, endings: Sequence[tuple[Ending, StoreItem | None]]) -> None:
         """Commit ends, each together with its notice."""
-        core = self._core
         for ending, notice in endings:
             item = ending.item if notice is None else msgspec.structs.replace(ending.item, notice=notice)
-            request = core.expect(Ended(ending, item))
-            if isinstance(item, EndItem):
-                core.refs.storage.tell(EndMessages(reply_to=core.refs.me, request=request, items=(item,)))
-            else:
-                core.refs.storage.tell(AcknowledgeMessages(reply_to=core.refs.me, request=request, items=(item,)))
+            self.commit_end(Ended(ending, item))
+
+    def commit_end(self, what: Ended) -> None:
+        """Bring an end and its notice to the disk; again, where the store failed on it."""
+        core = self._core
+        request = core.expect(what)
+        if isinstance(what.item, EndItem):
+            core.refs.storage.tell(EndMessages(reply_to=core.refs.me, request=request, items=(what.item,)))
+        else:
+            core.refs.storage.tell(AcknowledgeMessages(reply_to=core.refs.me, request=request, items=(what.item,)))
 
     def stored(self, what: Storing, results: Sequence[StoreResult]) -> None:
         """On disk: answer 202, and give the message to the recipient's devices."""
@@ -267,12 +255,17 @@ class Intake:
                 )
 
     def failed(self, candidates: Sequence[Candidate]) -> None:
-        """Router or Storage failed on them: nothing is stored; say so."""
+        """Router or Storage failed on them: nothing is stored; say so. Notices try again."""
+        notices = [candidate for candidate in candidates if candidate.submission is None]
+        if notices:
+            self._core.repeat.append(Routing(notices))
         for candidate in candidates:
             if candidate.submission is not None:
                 self._core.fail(candidate.submission.transaction)
-            elif candidate.ending is not None:
-                self._core.outbox.endings.append(candidate.ending)
+
+    def route_again(self, what: Routing) -> None:
+        """Ask the Router once more."""
+        self._core.outbox.candidates.extend(what.candidates)
 
 
 def _item(candidate: Candidate, queue: QueueName, deadline: float) -> StoreItem:

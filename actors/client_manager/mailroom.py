@@ -24,7 +24,6 @@ from actors.model import (
     Seq,
     Step,
     StoredMessage,
-    User,
     UserName,
     mailbox_queue,
     queue_user,
@@ -45,6 +44,8 @@ class Reading(NamedTuple):
 
     user: UserName
     device: DeviceKey
+    seqs: tuple[Seq, ...] = ()
+    """Given: what stepped aside is read again."""
 
 
 class Expiring(NamedTuple):
@@ -58,14 +59,8 @@ class Mailroom:
         self._core = core
         self._expiring = False
         self._skip: tuple[Seq, ...] = ()
-
-    def loaded(self, user: User) -> None:
-        """A user was read from the disk: put him into memory, and look at what waits for him."""
-        core = self._core
-        record = core.registry.load(user)
-        if user.waiting:
-            for device in list(record.devices.values()):
-                core.deliveries.resume(record, device, core.now())
+        self._many = False
+        """The last look found a full batch: there may be more."""
 
     def result(self, result: DeliveryResult) -> None:
         """A device answered, or did not."""
@@ -81,8 +76,11 @@ class Mailroom:
         core.outbox.count("messages_acknowledged_total", len(what.items))
 
     def acknowledge_again(self, what: Acknowledging) -> None:
-        """The store failed on acknowledgements: nothing else may go before them."""
-        self._core.outbox.acks.extend(what.items)
+        """The store failed on acknowledgements: each gets a commit of its own, so that a bad one is alone."""
+        core = self._core
+        for item in what.items:
+            number = core.expect(Acknowledging((item,)))
+            core.refs.storage.tell(AcknowledgeMessages(reply_to=core.refs.me, request=number, items=(item,)))
 
     def ended(self, what: Ended, notices: Sequence[StoreResult]) -> None:
         """A message ended without a 2xx, and its notice, if any, waits for the sender."""
@@ -96,6 +94,8 @@ class Mailroom:
         else:
             core.ending.discard(item.seq)
             core.deliveries.end_committed(item.seq)
+            if self._many and not core.ending:
+                self.look_for_expired()
         if item.notice is None or not notices or notices[0].outcome is not StoreOutcome.STORED:
             return
         user = queue_user(item.notice.queue)
@@ -104,15 +104,15 @@ class Mailroom:
             stored = StoredMessage(notices[0].seq, item.notice.envelope, True, notices[0].expires)
             core.deliveries.offer(record, stored, now)
 
-    def end_again(self, what: Ended) -> None:
-        """The store failed on an end: try again."""
-        self._core.outbox.endings.append(what.ending)
-
     # Reading on.
 
     def read(self, what: Reading, messages: Sequence[StoredMessage], more: bool) -> None:
         """Messages of the mailbox for one device."""
-        self._core.deliveries.read(what.user, what.device, messages, more, self._core.now())
+        deliveries, now = self._core.deliveries, self._core.now()
+        if what.seqs:
+            deliveries.read_aside(what.user, what.device, what.seqs, messages, now)
+        else:
+            deliveries.read(what.user, what.device, messages, more, now)
 
     def read_failed(self, what: Reading) -> None:
         """Try again later."""
@@ -137,8 +137,11 @@ class Mailroom:
         """End what is not in flight; what is waits for its transaction (PROTOCOL 15)."""
         core = self._core
         self._expiring = False
+        self._many = len(messages) >= EXPIRY_BATCH
         skipped: list[Seq] = []
         for message in messages:
+            if message.seq in core.ending:
+                continue
             recipient = message.envelope.recipient
             if core.deliveries.is_in_flight(recipient, message.seq):
                 skipped.append(message.seq)
@@ -165,7 +168,7 @@ class Mailroom:
         if outbox.reads:
             reads, outbox.reads = outbox.reads, []
             for read in reads:
-                number = core.expect(Reading(read.user, read.device))
+                number = core.expect(Reading(read.user, read.device, read.seqs))
                 queue: QueueName = mailbox_queue(read.user)
                 core.refs.storage.tell(
                     ReadQueue(

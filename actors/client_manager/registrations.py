@@ -10,10 +10,10 @@ import msgspec
 from actors.client_manager.core import Core
 from actors.messages.client_manager import Registration
 from actors.messages.monitor import Level
-from actors.messages.router import NamesAreOurs
+from actors.messages.router import NamesAreGone, NamesAreOurs
 from actors.messages.sip_adapter import Answer
 from actors.messages.storage import ReadUser, SaveProgress, SaveRegistration
-from actors.model import POSTMASTER, Account, Device, DeviceKey, Flow, TransactionKey, UserName
+from actors.model import POSTMASTER, Account, Device, DeviceKey, Flow, TransactionKey, User, UserName
 from actors.state.client_registry import GUEST, UserRecord
 from actors.state.digest import NonceVerdict
 from actors.state.registrar import UNSAVED, Plan, Refusal, contact_lines, plan, without_flow
@@ -47,6 +47,11 @@ class Registrations:
         self._core = core
         self._kept_alive: set[Flow] = set()
         """Stream connections that have shown keep-alives: their bindings may live long."""
+        self._to_read: dict[UserName, None] = {}
+        """Users to read again at the next flush, behind the acknowledgements that go with it."""
+        self._reading: dict[UserName, int] = {}
+        """Users being read again, with the number of the question whose answer counts; 0: not asked yet."""
+        self._deferred: dict[UserName, list[Registration]] = {}
 
     def register(self, request: Registration) -> None:
         """Judge one REGISTER."""
@@ -69,6 +74,12 @@ class Registrations:
 
     def _apply(self, request: Registration) -> None:
         core = self._core
+        if request.user in core.removing:
+            core.answer(request.transaction, 503, "This user is just being removed")
+            return
+        if request.user in self._reading:
+            self._deferred.setdefault(request.user, []).append(request)
+            return
         record = core.registry.get(request.user)
         if record is None and not request.contacts:
             core.answer(request.transaction, 404, "No such user")
@@ -129,9 +140,12 @@ class Registrations:
         if record is None:  # removed meanwhile
             core.answer(what.request.transaction, 404, "No such user")
             return
+        since = {device.key: device.since for device in stored}
+        if any(key not in since and not key.startswith(GUEST) for key in what.changed):
+            self.save_failed(what)  # another REGISTER was to create the user, and failed
+            return
         if what.new:
             core.refs.router.tell(NamesAreOurs(names=(user,)))
-        since = {device.key: device.since for device in stored}
         fresh = set()
         for key in what.changed:
             device = record.devices.get(key)
@@ -192,6 +206,8 @@ class Registrations:
     def flush(self) -> None:
         """Write devices whose bindings or place in the mailbox changed by themselves."""
         core, outbox = self._core, self._core.outbox
+        if self._to_read:
+            self._ask()
         if outbox.bindings:
             changed, outbox.bindings = dict.fromkeys(outbox.bindings), []
             for user, key in changed:
@@ -216,9 +232,49 @@ class Registrations:
         device = record.devices.get(key) if record and not key.startswith(GUEST) else None
         return device if device is not None and device.since != UNSAVED else None
 
+    # Reading a user again.
+
     def reread(self, user: UserName) -> None:
-        """Read a user again from the disk: what memory has of him may be wrong."""
+        """Read a user again from the disk: what memory has of him may be wrong. Until then nothing is sent to him."""
+        self._core.deliveries.pause(user)
+        self._to_read[user] = None
+        self._reading[user] = 0
+
+    def _ask(self) -> None:
         core = self._core
-        core.deliveries.drop(user)
-        number = core.expect(Rereading(user))
-        core.refs.storage.tell(ReadUser(reply_to=core.refs.me, request=number, name=user))
+        users, self._to_read = self._to_read, {}
+        for user in users:
+            number = self._reading[user] = core.expect(Rereading(user))
+            core.refs.storage.tell(ReadUser(reply_to=core.refs.me, request=number, name=user))
+
+    def read(self, number: int, name: UserName, user: User | None) -> None:
+        """The disk's word on a user, unless a newer one is asked for."""
+        core = self._core
+        if self._reading.get(name) != number:
+            return
+        del self._reading[name]
+        core.deliveries.go_on(name)
+        if user is None or name in core.removing:
+            core.deliveries.drop(name)
+            if core.registry.get(name) is not None:
+                core.registry.remove(name)
+                core.refs.router.tell(NamesAreGone(names=(name,)))
+        else:
+            self.loaded(user)
+            core.refs.router.tell(NamesAreOurs(names=(name,)))
+        for request in self._deferred.pop(name, ()):
+            self._apply(request)
+
+    def read_failed(self, what: Rereading) -> None:
+        """The store failed on this too: who waits for it is told, and it is asked again."""
+        for request in self._deferred.pop(what.user, ()):
+            self._core.fail(request.transaction)
+        self._core.repeat.append(what)
+
+    def loaded(self, user: User) -> None:
+        """A user was read from the disk: put him into memory, and look at what waits for him."""
+        core = self._core
+        record = core.registry.load(user)
+        if user.waiting:
+            for device in list(record.devices.values()):
+                core.deliveries.resume(record, device, core.now())

@@ -11,11 +11,5 @@ _USER_SAFE = "-_.!~*'()&=+$,;?/"
 
 @lru_cache(maxsize=8192)
 def aor(user: str, host: str) -> bytes:
-    """Write the address of record of a user as seen by a phone that calls the network `host`.
-
-    A sender from elsewhere is named `user@host` and keeps his own host.
-    """
-    name, at, own_host = user.rpartition("@")
-    if at:
-        user, host = name, own_host
+    """Write the address of record of a user as seen by a phone that calls the network `host`."""
     return f"sip:{quote(user, safe=_USER_SAFE, errors='surrogateescape')}@{host}".encode("utf-8", "surrogateescape")

@@ -102,8 +102,8 @@ class Admission:
         return Candidate(submission=request, key=key, envelope=envelope, life=life)
 
     def may_send_as(self, request: Submission) -> bool:
-        """Tell whether From names somebody who can be a sender here."""
-        return request.sender != POSTMASTER and (request.sender_is_ours or self._rules.open_mode)
+        """Tell whether From names somebody of this network: another host's alice must not look like ours."""
+        return request.sender_is_ours and request.sender != POSTMASTER
 
 
 @lru_cache(maxsize=8)

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterable, Iterator
+from collections.abc import Set as AbstractSet
+
+import msgspec
 
 from actors.model import Account, Binding, Device, DeviceKey, Flow, Seq, User, UserName
 
@@ -31,12 +35,17 @@ class UserRecord:
                     yield device, binding
 
 
+Owner = tuple[UserName, DeviceKey]
+
+
 class ClientRegistry:
     """All users by name, and the devices behind each flow. The disk has the same, but for guests."""
 
     def __init__(self) -> None:
         self._users: dict[UserName, UserRecord] = {}
-        self._flows: dict[Flow, tuple[tuple[UserName, DeviceKey], ...]] = {}
+        self._sorted: list[UserName] | None = None
+        self._flows: dict[Flow, Owner | dict[Owner, None]] = {}
+        """One owner is the rule and cheap; behind a proxy there are many."""
 
     def __len__(self) -> int:
         return len(self._users)
@@ -50,29 +59,40 @@ class ClientRegistry:
         """Find a user."""
         return self._users.get(name)
 
-    def names(self) -> list[UserName]:
-        """All names, sorted."""
-        return sorted(self._users)
+    def names(self, after: str = "", limit: int = 1 << 60) -> list[UserName]:
+        """The first `limit` names behind `after`, in order."""
+        if limit <= 0:
+            return []
+        if self._sorted is None:
+            self._sorted = sorted(self._users)
+        first = bisect_right(self._sorted, after) if after else 0
+        return self._sorted[first : first + limit]
 
     def load(self, user: User) -> UserRecord:
-        """Put a user as the disk has him; replaces what memory had. Guests with live bindings stay."""
-        old = self._users.get(user.account.name)
-        record = UserRecord(user.account, user.devices)
+        """Put a user as the disk has him; replaces what memory had. Guests stay.
+
+        A stream that memory does not know of has ended, in the last run of the node at the latest: the disk's bindings
+        over it are left out.
+        """
+        name = user.account.name
+        old = self._users.get(name)
+        known = {b.flow for d in old.devices.values() for b in d.bindings} if old is not None else frozenset()
+        record = UserRecord(user.account, [_without_dead(device, known) for device in user.devices])
         if old is not None:
             for device in old.devices.values():
-                self._unindex(user.account.name, device)
+                self._unindex(name, device)
                 if device.key.startswith(GUEST):
                     record.devices[device.key] = device
-        self._users[user.account.name] = record
+        self._put(name, record)
         for device in record.devices.values():
-            self._index(user.account.name, device)
+            self._index(name, device)
         return record
 
     def put_account(self, account: Account) -> None:
         """Create a user or change his credentials."""
         record = self._users.get(account.name)
         if record is None:
-            self._users[account.name] = UserRecord(account)
+            self._put(account.name, UserRecord(account))
         else:
             record.account = account
 
@@ -97,28 +117,48 @@ class ClientRegistry:
         """Forget a user and his devices."""
         record = self._users.pop(name, None)
         if record is not None:
+            self._sorted = None
             for device in record.devices.values():
                 self._unindex(name, device)
 
-    def on_flow(self, flow: Flow) -> tuple[tuple[UserName, DeviceKey], ...]:
+    def on_flow(self, flow: Flow) -> tuple[Owner, ...]:
         """Name the devices that registered over a flow."""
-        return self._flows.get(flow, ())
+        owners = self._flows.get(flow, ())
+        return tuple(owners) if isinstance(owners, dict) else (owners,) if owners else ()
 
     def is_bound(self, name: UserName, flow: Flow) -> bool:
         """Tell whether this user registered over this flow: then it is he who speaks on it."""
-        return any(user == name for user, _ in self._flows.get(flow, ()))
+        record = self._users.get(name)
+        return record is not None and any(b.flow == flow for d in record.devices.values() for b in d.bindings)
+
+    def _put(self, name: UserName, record: UserRecord) -> None:
+        if name not in self._users:
+            self._sorted = None
+        self._users[name] = record
 
     def _index(self, name: UserName, device: Device) -> None:
         for binding in device.bindings:
-            owners = self._flows.get(binding.flow, ())
-            if (name, device.key) not in owners:
-                self._flows[binding.flow] = (*owners, (name, device.key))
+            owner = (name, device.key)
+            owners = self._flows.get(binding.flow)
+            if owners is None:
+                self._flows[binding.flow] = owner
+            elif isinstance(owners, dict):
+                owners[owner] = None
+            elif owners != owner:
+                self._flows[binding.flow] = {owners: None, owner: None}
 
     def _unindex(self, name: UserName, device: Device) -> None:
         for binding in device.bindings:
-            owners = self._flows.get(binding.flow, ())
-            left = tuple(owner for owner in owners if owner != (name, device.key))
-            if left:
-                self._flows[binding.flow] = left
-            else:
-                self._flows.pop(binding.flow, None)
+            owner = (name, device.key)
+            owners = self._flows.get(binding.flow)
+            if isinstance(owners, dict):
+                owners.pop(owner, None)
+                if not owners:
+                    del self._flows[binding.flow]
+            elif owners == owner:
+                del self._flows[binding.flow]
+
+
+def _without_dead(device: Device, known: AbstractSet[Flow]) -> Device:
+    live = tuple(b for b in device.bindings if not b.flow.connection or b.flow in known)
+    return device if len(live) == len(device.bindings) else msgspec.structs.replace(device, bindings=live)

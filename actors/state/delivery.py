@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-import ipaddress
 import itertools
-from collections.abc import Iterable
-from functools import lru_cache
+from collections.abc import Iterable, Sequence
 from random import Random
 
 import msgspec
 
 from actors.messages.client_manager import DeliveryResult
 from actors.messages.monitor import Level
-from actors.messages.sip_adapter import OutboundRequest
 from actors.messages.storage import Acknowledgement
-from actors.model import Binding, Device, DeviceKey, End, Flow, Seq, Step, StoredMessage, UserName
-from actors.state.addresses import aor
+from actors.model import Binding, Device, DeviceKey, End, Envelope, Flow, Seq, Step, StoredMessage, UserName
+from actors.state.address_proof import AddressProof
 from actors.state.answers import Meaning, meaning
 from actors.state.client_registry import GUEST, ClientRegistry, UserRecord
+from actors.state.delivery_window import Window
 from actors.state.ids import delivery_token
+from actors.state.outbound import message_request, options_request
 from actors.state.outbox import Ending, Outbox, Read
 from actors.state.registrar import UNSAVED, without_contact
 from actors.state.timers import Deadlines
@@ -31,37 +30,6 @@ BACKOFF_BASE = 2.0
 BACKOFF_CAP = 300.0
 UNPROVED_PAUSE = 30.0
 """Seconds between sends that an unauthenticated sign of life may cause (PROTOCOL 13)."""
-PROBE_LIFE = 600.0
-"""Seconds for which an answered OPTIONS proves that a UDP address wants our mail."""
-
-
-class Window:
-    """How far delivery to one device has got. The device's cursor lives here while the node runs."""
-
-    __slots__ = (
-        "acking", "alive", "behind", "buffer", "cursor", "delivery", "device", "failures", "in_flight",
-        "poked", "probe", "reading", "tries", "user",
-    )  # fmt: skip
-
-    def __init__(self, user: UserName, device: DeviceKey, cursor: Seq) -> None:
-        self.user = user
-        self.device = device
-        self.cursor = cursor
-        self.buffer: list[StoredMessage] = []
-        self.behind = False
-        """The disk has, or may have, messages behind the buffer."""
-        self.reading = False
-        self.in_flight: StoredMessage | None = None
-        self.acking = False
-        """The device has answered for good; its answer is on its way to the disk."""
-        self.delivery = 0
-        self.failures = 0
-        self.tries = 0
-        self.alive = True
-        """There was a sign of life since the last unanswered try."""
-        self.poked = float("-inf")
-        self.probe = 0
-        """The delivery number of an OPTIONS under way; 0: none."""
 
 
 class Deliveries:
@@ -79,20 +47,23 @@ class Deliveries:
         self._random = random
         self._node_key = node_key
         self._offset = offset
-        self._prove_addresses = prove_addresses
+        self._proof = AddressProof(wanted=prove_addresses)
         self._windows: dict[UserName, dict[DeviceKey, Window]] = {}
         self._deliveries: dict[int, Window] = {}
         self._numbers = itertools.count(1)
         self._closed: set[Seq] = set()
         """Messages some device acknowledged in this run, whose rows stay for other devices."""
         self._ending: set[Seq] = set()
-        self._proved: dict[Flow, float] = {}
+        self._paused: set[UserName] = set()
+        """Users that are being read again from the disk: nothing is sent to them until that is done."""
         self.retries: Deadlines[tuple[UserName, DeviceKey]] = Deadlines()
 
     # What has mail.
 
     def offer(self, record: UserRecord, message: StoredMessage, now: float) -> None:
         """A message was stored for this user: give it to each of his devices, or let it wait."""
+        if record.account.name in self._paused:
+            return  # it is on the disk, which is about to be read
         for device in record.devices.values():
             window = self.window(record, device)
             if window.behind or window.reading or len(window.buffer) >= BUFFER or not device.bindings:
@@ -103,6 +74,8 @@ class Deliveries:
 
     def resume(self, record: UserRecord, device: Device, now: float) -> None:
         """Look on the disk for what waits for this device (a new device, a restart, a repair)."""
+        if record.account.name in self._paused:
+            return
         self.window(record, device).behind = True
         self._pump(record, device, self.window(record, device), now)
 
@@ -118,6 +91,16 @@ class Deliveries:
         window.buffer.extend(messages)
         self._pump_window(window, now)
 
+    def read_aside(
+        self, user: UserName, key: DeviceKey, asked: Iterable[Seq], messages: Sequence[StoredMessage], now: float
+    ) -> None:
+        """What stepped aside for a device, as far as it still exists."""
+        found = {message.seq for message in messages}
+        for seq in asked:
+            if seq not in found:
+                self._not_aside(user, key, seq)
+        self.read(user, key, messages, False, now)
+
     def read_failed(self, user: UserName, device: DeviceKey, now: float) -> None:
         """Reading failed in the store: try again later."""
         window = self._windows.get(user, {}).get(device)
@@ -130,19 +113,30 @@ class Deliveries:
 
     def alive(self, record: UserRecord, device: Device, now: float) -> None:
         """The device registered: whatever held its mail back is over, and what stepped aside is tried again."""
+        if record.account.name in self._paused:
+            return
         window = self.window(record, device)
         window.alive = True
         window.failures = 0
+        window.aside_due = bool(device.aside)
         self.retries.drop((window.user, window.device))
-        if device.aside and not window.reading and window.in_flight is None:
-            window.reading = True
-            self._outbox.reads.append(Read(window.user, window.device, Seq(0), device.aside))
+        self._follow(device, window, now)
         self._pump(record, device, window, now)
+
+    def _follow(self, device: Device, window: Window, now: float) -> None:
+        """A device that registered from elsewhere gets what is under way there: the same bytes, no new attempt."""
+        message, binding = window.in_flight, self._best_binding(device, now)
+        if message is None or window.acking or binding is None or window.binding is None:
+            return
+        if any(_same_place(window.binding, live) for live in device.bindings):
+            return
+        self._deliveries.pop(window.delivery, None)
+        window.in_flight = None
+        window.buffer.insert(0, message)
 
     def seen(self, flow: Flow, now: float) -> None:
         """An unauthenticated sign of life on a flow: one send, and not often (PROTOCOL 13)."""
-        if flow in self._proved:
-            self._proved[flow] = now
+        self._proof.seen(flow, now)
         for user, key in self._registry.on_flow(flow):
             window = self._windows.get(user, {}).get(key)
             if window is None:
@@ -164,9 +158,13 @@ class Deliveries:
 
     def ended(self, result: DeliveryResult, now: float) -> None:
         """A request to a device ended: acknowledge, refuse, or wait."""
-        window = self._deliveries.pop(result.delivery, None)
-        if window is None:
-            return
+        window = self._deliveries.get(result.delivery)
+        if window is not None:
+            self._ended(window, result, now)
+            # Not before: after an exception `user_of` must still tell whose it was.
+            self._deliveries.pop(result.delivery, None)
+
+    def _ended(self, window: Window, result: DeliveryResult, now: float) -> None:
         record = self._registry.get(window.user)
         device = record.devices.get(window.device) if record else None
         if record is None or device is None:
@@ -181,7 +179,7 @@ class Deliveries:
             case Meaning.ACKNOWLEDGED:
                 self._acknowledge(record, window, message)
             case Meaning.REFUSED:
-                self._refuse(record, window, message, result.status)
+                self._refuse(record, window, message, result.status, now)
             case Meaning.WRONG_BINDING:
                 self._drop_binding(record, device, window, message, result.status, now)
             case Meaning.LATER:
@@ -227,6 +225,8 @@ class Deliveries:
         """The message is about to end (expired, user removed): no device gets it any more."""
         self._ending.add(seq)
         for window in self._windows.get(user, {}).values():
+            if window.buffer and window.buffer[0].seq == seq:
+                window.tries = 0
             window.buffer = [message for message in window.buffer if message.seq != seq]
             self._not_aside(user, window.device, seq)
 
@@ -234,6 +234,15 @@ class Deliveries:
         """The row is gone; nothing can bring it back."""
         self._ending.discard(seq)
         self._closed.discard(seq)
+
+    def pause(self, user: UserName) -> None:
+        """Memory may be wrong about this user: send nothing until he has been read again (`go_on`)."""
+        self.drop(user)
+        self._paused.add(user)
+
+    def go_on(self, user: UserName) -> None:
+        """The user was read again, or is gone."""
+        self._paused.discard(user)
 
     def drop(self, user: UserName, device: DeviceKey | None = None) -> None:
         """Forget the windows of a device, or of all devices of a user; results still to come are ignored."""
@@ -285,14 +294,22 @@ class Deliveries:
             message = window.buffer[0]
             if not self._is_for(device, window, message):
                 del window.buffer[0]
-            elif self._wants_proof(binding.flow, now):
+                # Done with it, or the next read would bring it again.
+                window.cursor = max(window.cursor, message.seq)
+            elif self._proof.wanting(binding.flow, now):
                 self._probe(window, binding)
                 return
             else:
                 del window.buffer[0]
                 self._send(window, device, binding, message)
                 return
-        if window.behind and not window.reading and device.since != UNSAVED:
+        if window.reading or device.since == UNSAVED:
+            return
+        if window.aside_due and device.aside:
+            window.aside_due = False
+            window.reading = True
+            self._outbox.reads.append(Read(window.user, window.device, Seq(0), device.aside))
+        elif window.behind:
             window.behind = False
             window.reading = True
             self._outbox.reads.append(Read(window.user, window.device, window.cursor))
@@ -318,83 +335,38 @@ class Deliveries:
         attempt = device.attempt if device.attempt_seq == message.seq else 0
         number = next(self._numbers)
         window.in_flight = message
+        window.binding = binding
         window.delivery = number
         self._deliveries[number] = window
-        self._outbox.sends.append(
-            OutboundRequest(
-                delivery=number,
-                flow=binding.flow,
-                method="MESSAGE",
-                target=binding.contact,
-                token=delivery_token(self._node_key, envelope.id, device.key, attempt),
-                from_uri=aor(envelope.sender, binding.aor_host),
-                to_uri=aor(window.user, binding.aor_host),
-                call_id=envelope.call_id,
-                cseq=1 + attempt,
-                display=envelope.display,
-                headers=envelope.headers,
-                body=envelope.body,
-                message_id=envelope.id,
-                route=binding.path,
-            )
-        )
+        token = delivery_token(self._node_key, envelope.id, device.key, attempt)
+        self._outbox.sends.append(message_request(number, window.user, binding, envelope, token, attempt))
         self._outbox.step(Step.SENT, envelope.id, device.key)
 
-    def relay(self, record: UserRecord, request: OutboundRequest, now: float) -> int:
+    def relay(self, record: UserRecord, envelope: Envelope, now: float) -> int:
         """Send something that is never stored (is-composing) to all live bindings; answers do not matter."""
         sent = 0
         for device in record.devices.values():
             binding = self._best_binding(device, now)
-            if binding is None or self._wants_proof(binding.flow, now):
+            if binding is None or self._proof.wanting(binding.flow, now):
                 continue
             number = next(self._numbers)
-            self._outbox.sends.append(
-                msgspec.structs.replace(
-                    request,
-                    delivery=number,
-                    flow=binding.flow,
-                    target=binding.contact,
-                    token=f"{self._random.getrandbits(128):032x}",
-                    to_uri=aor(record.account.name, binding.aor_host),
-                    route=binding.path,
-                )
-            )
+            token = f"{self._random.getrandbits(128):032x}"
+            request = message_request(number, record.account.name, binding, envelope, token, 0)
+            self._outbox.sends.append(msgspec.structs.replace(request, message_id=None))
             sent += 1
         return sent
 
-    # Proof that a UDP address wants our mail (open mode beyond loopback).
-
-    def _wants_proof(self, flow: Flow, now: float) -> bool:
-        if not self._prove_addresses or flow.transport != "udp" or _is_loopback(flow.host):
-            return False
-        return now - self._proved.get(flow, float("-inf")) > PROBE_LIFE
-
     def _probe(self, window: Window, binding: Binding) -> None:
         number = window.probe = next(self._numbers)
+        window.binding = binding
         self._deliveries[number] = window
         token = f"{self._random.getrandbits(128):032x}"
-        address = aor(window.user, binding.aor_host)
-        self._outbox.sends.append(
-            OutboundRequest(
-                delivery=number,
-                flow=binding.flow,
-                method="OPTIONS",
-                target=binding.contact,
-                token=token,
-                from_uri=address,
-                to_uri=address,
-                call_id=token[16:].encode(),
-                cseq=1,
-            )
-        )
+        self._outbox.sends.append(options_request(number, window.user, binding, token))
 
     def _probed(self, record: UserRecord, device: Device, window: Window, result: DeliveryResult, now: float) -> None:
         window.probe = 0
-        binding = self._best_binding(device, now)
-        if result.answered and binding is not None:
-            if len(self._proved) > 200_000:
-                self._proved = {f: at for f, at in self._proved.items() if now - at <= PROBE_LIFE}
-            self._proved[binding.flow] = now
+        if result.answered and window.binding is not None:
+            self._proof.proved(window.binding.flow, now)
             self._pump(record, device, window, now)
         else:
             self._back_off(window, now)
@@ -421,10 +393,14 @@ class Deliveries:
             )
         )
 
-    def _refuse(self, record: UserRecord, window: Window, message: StoredMessage, status: int) -> None:
+    def _refuse(
+        self, record: UserRecord, window: Window, message: StoredMessage, status: int, now: float
+    ) -> None:
         """This device will never take it; the message ends only if nobody else may."""
         is_open = self.is_open(message)
-        stays = self._others_wait(record, window, message, anyone=is_open)
+        stays = self._others_wait(record, window, message, anyone=is_open) or (
+            is_open and self._guests_wait(record, window, message, now)
+        )
         ends = is_open and not stays
         reason = f"the recipient's device refused it with {status}"
         window.acking = True
@@ -460,6 +436,16 @@ class Deliveries:
                 return True
         return False
 
+    def _guests_wait(self, record: UserRecord, me: Window, message: StoredMessage, now: float) -> bool:
+        """Tell whether a guest who is there now could still take a message that is open to anyone."""
+        return any(
+            device.key.startswith(GUEST)
+            and device.key != me.device
+            and self._best_binding(device, now) is not None
+            and self.cursor(me.user, device) < message.seq
+            for device in record.devices.values()
+        )
+
     def _drop_binding(
         self,
         record: UserRecord,
@@ -470,10 +456,10 @@ class Deliveries:
         now: float,
     ) -> None:
         """The contact leads nowhere (a phone restarted on its port answers 404): keep the message, try another."""
-        binding = self._best_binding(device, now)
+        binding = window.binding
         window.in_flight = None
         window.buffer.insert(0, message)
-        if binding is not None:
+        if binding is not None and any(_same_place(binding, live) for live in device.bindings):
             device = without_contact(device, binding.contact)
             self._registry.put_device(window.user, device)
             self._outbox.bindings.append((window.user, device.key))
@@ -494,11 +480,14 @@ class Deliveries:
         self._outbox.step(Step.WAITING, message.envelope.id, f"{window.device} {why}")
         if timed_out or result.answered:
             device = self._next_attempt(device, message.seq)
-            if timed_out and window.alive:
+            if message.seq in device.aside:
+                # One more try did not help: it stays aside until the device registers again.
+                window.buffer = [other for other in window.buffer if other.seq != message.seq]
+            elif timed_out and window.alive:
                 window.tries += 1
                 window.alive = False
-            if window.tries >= TRIES and message.seq not in device.aside:
-                device = self._step_aside(device, window, message)
+                if window.tries >= TRIES:
+                    device = self._step_aside(device, window, message)
             self._registry.put_device(window.user, device)
             self._outbox.progress.append((window.user, device.key))
         self._back_off(window, now, result.retry_after)
@@ -537,9 +526,5 @@ class Deliveries:
         self.retries.set((window.user, window.device), now + delay)
 
 
-@lru_cache(maxsize=4096)
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
+def _same_place(one: Binding, other: Binding) -> bool:
+    return one.contact == other.contact and one.flow == other.flow

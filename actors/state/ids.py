@@ -41,7 +41,7 @@ class IdMint:
 
 
 def notice_id(message: MessageId) -> MessageId:
-    """The id of the one notice about a message: a hash of its id, so that two nodes would make the same (PROTOCOL 14)."""
+    """The id of the one notice about a message: a hash of its id, so two nodes make the same (PROTOCOL 14)."""
     return MessageId("n-" + blake2b(message.encode(), digest_size=12, person=b"notice").hexdigest())
 
 
@@ -58,7 +58,7 @@ def client_id_key(user: UserName, recipient: UserName, client_id: str) -> bytes:
 
 
 def delivery_token(node_key: bytes, message: MessageId, device: str, attempt: int) -> str:
-    """128 bits in hex that name one attempt to deliver: the same after a restart, unknown to others (PROTOCOL 10, 13)."""
+    """128 bits in hex that name one attempt to deliver: lasting, and unknown to others (PROTOCOL 10, 13)."""
     text = f"{message}\0{device}\0{attempt}".encode("utf-8", "surrogateescape")
     return blake2b(text, digest_size=16, key=node_key).hexdigest()
 

@@ -12,6 +12,8 @@ from actors.state.client_registry import GUEST, MAX_DEVICES, NEVER, UserRecord
 DEFAULT_EXPIRES = 3600
 MIN_EXPIRES = 60
 MAX_EXPIRES = 7200
+MAX_BINDINGS = 10
+"""Of one device; the newest stay."""
 STREAM_EXPIRES = 120
 """The longest life of a binding on a stream without keep-alives: its phone would else be deaf for an hour after a
 restart of the node, since it does not notice that the connection is gone (PROTOCOL 13)."""
@@ -133,7 +135,7 @@ def _apply(
 
 
 def _replaces(item: ContactItem, key: DeviceKey, other_key: DeviceKey, binding: Binding) -> bool:
-    """Tell whether a new contact takes a binding's place: the same URI, or the same instance and reg-id (RFC 5626 6)."""
+    """Tell whether a new contact takes a binding's place: the same URI, or the same instance and reg-id (RFC 5626)."""
     if binding.contact == item.uri:
         return True
     return other_key == key and bool(item.instance) and _reg_id(binding) == item.reg_id
@@ -155,7 +157,14 @@ def _put(devices: dict[DeviceKey, Device], key: DeviceKey, device: Device) -> No
 
 
 def _lapse(devices: dict[DeviceKey, Device], now: float, device_life: float) -> None:
-    """Forget devices unseen for too long, and the longest unseen of too many."""
+    """Forget lapsed bindings, guests without one, devices unseen for too long, and the longest unseen of too many."""
+    for key, device in list(devices.items()):
+        live = tuple(binding for binding in device.bindings if binding.expires > now)[-MAX_BINDINGS:]
+        if len(live) != len(device.bindings):
+            _put(devices, key, msgspec.structs.replace(device, bindings=live))
+    guests = sorted((d for d in devices.values() if d.key.startswith(GUEST)), key=lambda d: -d.seen)
+    for device in guests[MAX_DEVICES:]:
+        del devices[device.key]
     lasting = sorted((d for d in devices.values() if not d.key.startswith(GUEST)), key=lambda d: -d.seen)
     for place, device in enumerate(lasting):
         if place >= MAX_DEVICES or now - device.seen > device_life:

@@ -1,0 +1,45 @@
+"""Requests to devices, as they are handed to the border."""
+
+from __future__ import annotations
+
+from actors.messages.sip_adapter import OutboundRequest
+from actors.model import Binding, Envelope, UserName
+from actors.state.addresses import aor
+
+
+def message_request(
+    number: int, user: UserName, binding: Binding, envelope: Envelope, token: str, attempt: int
+) -> OutboundRequest:
+    """Make the MESSAGE that carries an envelope to a user's device; a function of its arguments (PROTOCOL 10)."""
+    return OutboundRequest(
+        delivery=number,
+        flow=binding.flow,
+        method="MESSAGE",
+        target=binding.contact,
+        token=token,
+        from_uri=aor(envelope.sender, binding.aor_host),
+        to_uri=aor(user, binding.aor_host),
+        call_id=envelope.call_id,
+        cseq=1 + attempt,
+        display=envelope.display,
+        headers=envelope.headers,
+        body=envelope.body,
+        message_id=envelope.id,
+        route=binding.path,
+    )
+
+
+def options_request(number: int, user: UserName, binding: Binding, token: str) -> OutboundRequest:
+    """Make the OPTIONS that asks whether somebody is there."""
+    address = aor(user, binding.aor_host)
+    return OutboundRequest(
+        delivery=number,
+        flow=binding.flow,
+        method="OPTIONS",
+        target=binding.contact,
+        token=token,
+        from_uri=address,
+        to_uri=address,
+        call_id=token[16:].encode(),
+        cseq=1,
+    )
