@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import sqlite3
 import sys
+from typing import Any
 
 import msgspec
 
@@ -71,7 +72,10 @@ class Listener:
         Raises Refused or Unreachable if the first registration fails, and a Failure if the state file does.
         """
         self._print_pending()  # what a killed listener had taken but not printed
-        granted = await session.register()
+        granted = await self._register(session)
+        if granted is None:
+            self._check_file()
+            return Exit.OK
         self._state.local_port = session.local_port
         say(f"listening as {session.user} at {session.via}; messages are kept in {self._state.path}")
         keeper = asyncio.create_task(session.stay_registered(granted, say))
@@ -83,12 +87,27 @@ class Listener:
             self._stopping = True
             await _end(keeper)
             await self._farewell(session)
-        if self._failure is not None:
-            raise Failure(f"cannot write the state file {self._state.path}", why=str(self._failure), code=Exit.INTERNAL)
+        self._check_file()
         if self._limits.count is not None and not self._enough() and self._limits.timeout is not None:
             say(f"{self._printed} of {self._limits.count} messages came")
             return Exit.NOT_DELIVERED
         return Exit.OK
+
+    async def _register(self, session: ClientSession) -> int | None:
+        """Register; None if told to stop before the server answered."""
+        registering, waker = asyncio.create_task(session.register()), asyncio.create_task(self._stopped())
+        try:
+            await asyncio.wait([registering, waker], return_when=asyncio.FIRST_COMPLETED)
+            return registering.result() if registering.done() else None
+        finally:
+            await _end(waker)
+            if not registering.done():
+                await _end(registering)
+
+    async def _stopped(self) -> None:
+        while not self._stopping:
+            await self._wake.wait()
+            self._wake.clear()
 
     async def _serve(self, keeper: asyncio.Task[None]) -> None:
         while not self._stopping:
@@ -121,6 +140,10 @@ class Listener:
         self._stopping = True
         return True
 
+    def _check_file(self) -> None:
+        if self._failure is not None:
+            raise Failure(f"cannot write the state file {self._state.path}", why=str(self._failure), code=Exit.INTERNAL)
+
     def _enough(self) -> bool:
         return self._limits.count is not None and self._printed >= self._limits.count
 
@@ -133,7 +156,7 @@ class Listener:
         session.close()
 
 
-async def _end(task: asyncio.Task[object] | asyncio.Task[None]) -> None:
+async def _end(task: asyncio.Task[Any]) -> None:
     task.cancel()
     with contextlib.suppress(asyncio.CancelledError):
         await task

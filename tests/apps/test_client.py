@@ -24,7 +24,7 @@ from apps.client.state import StateFile, default_path
 from apps.client.wire import TooLarge, Unreachable
 from apps.common.exits import Exit, Failure
 from apps.common.values import Listen, Transport, listen
-from sip_adapter.codec import Request, parse
+from sip_adapter.codec import Request, parse, response
 from sip_adapter.headers import parse_auth
 from tests.apps.fake_server import FakeServer, Reply, accept_all, incoming
 
@@ -200,6 +200,68 @@ def test_a_repeated_send_is_the_same_message(first: Reply | None, monkeypatch: p
     assert {request.cseq[0] for request in server.requests} == ({1} if first is None else {1, 2})
 
 
+def test_it_stays_registered_after_a_refusal() -> None:
+    answers = iter([Reply(200), Reply(503), Reply(200, "OK", ((b"Expires", b"600"),))])
+    said: list[str] = []
+
+    async def stay(session: ClientSession) -> None:
+        await session.register()
+        back = asyncio.Event()
+
+        def say(text: str) -> None:
+            said.append(text)
+            if len(said) == 2:
+                back.set()
+
+        keeper = asyncio.create_task(session.stay_registered(0, say))
+        await asyncio.wait_for(back.wait(), 5)
+        keeper.cancel()
+
+    with FakeServer(lambda _: next(answers)) as server:
+        with_session(server, stay)
+        assert [request.cseq[0] for request in server.requests] == [1, 2, 3]
+        assert len({request.call_id for request in server.requests}) == 1
+    assert "503" in said[0]
+    assert "again" in said[1]
+
+
+def test_a_broken_connection_is_opened_again() -> None:
+    connections = 0
+    second, gone = asyncio.Event(), asyncio.Event()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal connections
+        connections += 1
+        asked = parse(await reader.readuntil(b"\r\n\r\n"))
+        assert isinstance(asked, Request)
+        writer.write(response(asked, 200, "OK", to_tag=b"t", extra=[(b"Expires", b"600")]))
+        await writer.drain()
+        if connections == 2:
+            second.set()
+            await reader.read()
+        writer.close()
+        await writer.wait_closed()
+        if connections == 2:
+            gone.set()
+
+    async def main() -> None:
+        server = await asyncio.start_server(serve, "127.0.0.1", 0)
+        port = server.sockets[0].getsockname()[1]
+        session = ClientSession("bob", Listen(Transport.TCP, "127.0.0.1", port), timers=FAST)
+        keeper = asyncio.create_task(session.stay_registered(await session.register(), lambda _: None))
+        try:
+            await asyncio.wait_for(second.wait(), 5)
+        finally:
+            keeper.cancel()
+            session.close()
+            await asyncio.wait_for(gone.wait(), 5)
+            server.close()
+            await server.wait_closed()
+
+    asyncio.run(main())
+    assert connections == 2
+
+
 def test_what_no_datagram_holds_is_too_large() -> None:
     with FakeServer(accept_all) as server, pytest.raises(TooLarge):
         with_session(server, lambda session: sending.deliver(session, "alice", b"x" * 70_000, 1.0))
@@ -260,6 +322,22 @@ def test_what_a_killed_listener_had_taken_is_printed_first(tmp_path: Path, capsy
         assert "before the kill" in capsys.readouterr().out
         assert listening(server, tmp_path / "state", Limits(timeout=0.05)) == Exit.OK
         assert capsys.readouterr().out == ""
+
+
+def test_a_listener_can_be_stopped_before_the_server_answers(tmp_path: Path) -> None:
+    async def main(via: Listen) -> int:
+        file = StateFile(tmp_path / "state")
+        listener = Listener(file, json=True, limits=Limits())
+        session = ClientSession("bob", via, on_message=listener.take)
+        asyncio.get_running_loop().call_soon(listener.stop)
+        try:
+            return await listener.run(session)
+        finally:
+            session.close()
+            file.close()
+
+    with FakeServer(lambda _: None) as server:
+        assert asyncio.run(main(server.via)) == Exit.OK
 
 
 def test_a_message_that_cannot_be_kept_is_not_answered_200(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
