@@ -108,7 +108,7 @@ class Store(Protocol):
     """
 
     def open(self) -> Opened:
-        """Take the folder and tell what is in it; again: the same answer. Raises `StoreError`."""
+        """Take the folder and tell what is in it; again: only tell, with the newest seq. Raises `StoreError`."""
 
     def commit(self, commands: Sequence[Write]) -> list[Result]:
         """Do all of these and return when they are durable, one result each; or raise, and nothing was done.

@@ -7,6 +7,8 @@ from contextlib import contextmanager, suppress
 from types import TracebackType
 from typing import NamedTuple, Protocol
 
+import msgspec
+
 from actors.model import MessageId, QueueName, Seq, StoredMessage, User, UserName
 from actors.ports import Clock
 from actors.stores.batch import Batch, Moment
@@ -86,7 +88,7 @@ class TableStore:
             sound = self._place.open()
             self._take(sound)
             self._opened = sound.opened
-        return self._opened
+        return msgspec.structs.replace(self._opened, last_seq=self._last_seq)
 
     def _take(self, sound: Sound) -> None:
         self._connection: Connection = sound.connection
@@ -233,10 +235,13 @@ class TableStore:
 
     @contextmanager
     def _reading(self) -> Iterator[None]:
+        damaged = self._reader.damaged
         try:
             yield
         except (DatabaseFailed, DatabaseDamaged) as error:
             raise self._failed(error) from error
+        if self._reader.damaged != damaged:
+            self._messages = None  # counted anew when somebody asks
 
     def damaged(self) -> int:
         """Rows put aside since `open`."""
