@@ -92,6 +92,7 @@ def chosen_actors(config: NodeConfig) -> Actors:
 
 def start(config: NodeConfig, world: Threads, store: Store) -> Node:
     """Start a node as the settings say; Failure (78) if it cannot listen."""
+
     plan = NodePlan(
         listen=tuple(str(address) for address in config.listen),
         realm=config.realm,

@@ -35,6 +35,14 @@ class NodeFailed(Exception):
     """The node could not start; says why."""
 
 
+SHIPPED: dict[str, type[ActorBase[Any]]] = {
+    "monitor": Monitor,
+    "router": Router,
+    "client_manager": ClientManager,
+}
+"""Actors of ours that never block: they share the thread of the network loop."""
+
+
 class Actors(msgspec.Struct, frozen=True):
     """Which class plays which part; each can be replaced."""
 
@@ -117,16 +125,20 @@ def start_node(plan: NodePlan, world: World) -> Node:
         return ref
 
     parts = plan.actors
-    monitor = start(parts.monitor, world.runtime)
+    def home(role: str) -> Runtime:
+        """What we ship shares the network's thread; a replacement, which might block, has its own."""
+        return world.network_runtime if getattr(parts, role) is SHIPPED[role] else world.runtime
+
+    monitor = start(parts.monitor, home("monitor"))
     watcher: ActorRef[ActorFailed | WatchActor] = start(
         parts.supervisor, world.runtime, monitor=monitor, on_fatal=plan.on_fatal, watchdog=plan.watchdog
     )
     supervisor.set(watcher)
-    router = start(parts.router, world.runtime, monitor=monitor)
+    router = start(parts.router, home("router"), monitor=monitor)
     storage = start(parts.storage, world.runtime, store=plan.store, monitor=monitor)
     client_manager = start(
         parts.client_manager,
-        world.runtime,
+        home("client_manager"),
         router=router,
         storage=storage,
         sip_adapter=sip_adapter,
