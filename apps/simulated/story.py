@@ -11,8 +11,10 @@ from apps.simulated.air import CLEAR, Weather
 from apps.simulated.phone import Phone
 from apps.simulated.world import StoreFactory, WatchedStore, World
 
-STORM = 120.0
-"""Seconds of faults, before everything heals."""
+STORMS = (30.0, 60.0, 60.0, 90.0, 120.0, 120.0, 120.0, 400.0)
+"""Seconds of faults, one of these, before everything heals."""
+FLOOD = 80
+"""Messages at most that come for somebody who is away."""
 SHORT_LIVED = 0.1
 """Part of the messages that expire within a minute."""
 NAMES = ("alice", "bob", "carol", "dave")
@@ -55,9 +57,10 @@ class _Story:
         """Tell all of it."""
         world = self._world
         self._begin()
-        until = world.simulation.clock.monotonic() + STORM
+        pace = self._random.choice((0.2, 0.5, 0.5))
+        until = world.simulation.clock.monotonic() + self._random.choice(STORMS)
         while world.simulation.clock.monotonic() < until:
-            self._run_for(self._random.expovariate(0.5))
+            self._run_for(self._random.expovariate(pace))
             self._happen()
         self._heal()
         world.come_to_rest()
@@ -111,6 +114,8 @@ class _Story:
             self._fill_disk()
         elif chance < 0.98:
             random.choice(self._world.phones).unregister()
+        elif chance < 0.99:
+            self._flood(random.choice(self._world.phones).settings.user)
         else:
             self._run_for(random.uniform(5.0, 40.0))
 
@@ -123,6 +128,15 @@ class _Story:
                 life = self._random.randint(1, 60) if self._random.random() < SHORT_LIVED else None
                 self._random.choice(senders).send(recipient, life)
 
+    def _flood(self, user: str) -> None:
+        """All phones of a user go off, and much mail comes for him."""
+        for phone in self._world.phones:
+            if phone.settings.user == user and phone.on:
+                self._switch(phone)
+        senders = [phone for phone in self._world.phones if phone.on]
+        for _ in range(self._random.randint(1, FLOOD) if senders else 0):
+            self._random.choice(senders).send(user)
+
     def _switch(self, phone: Phone) -> None:
         if phone.on:
             phone.switch_off()
@@ -134,7 +148,7 @@ class _Story:
     def _change_weather(self) -> None:
         random = self._random
         self._world.air.weather = Weather(
-            loss=random.choice((0.0, 0.05, 0.3)),
+            loss=random.choice((0.0, 0.0, 0.05, 0.05, 0.3, 0.3, 0.8)),
             repeats=random.choice((0.0, 0.1)),
             delay=random.choice((0.001, 0.02, 0.2)),
             jitter=random.choice((0.0, 0.01, 0.5)),

@@ -1,7 +1,11 @@
-"""A node with phones in a hundred seeded worlds; and that the oracle sees faults which were planted."""
+"""A node with phones in a hundred seeded worlds; and that the oracle sees faults which were planted.
+
+With ANGARIUM_FAULTS=full there are ten times as many.
+"""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -23,7 +27,7 @@ from apps.simulated.story import Outcome, tell
 from apps.simulated.world import WatchedStore
 from sip_adapter.adapter import SipAdapter
 
-SEEDS = 100
+SEEDS = 1_000 if os.environ.get("ANGARIUM_FAULTS") == "full" else 100
 FAULTY_SEEDS = 30
 """Worlds within which a planted fault must be seen."""
 
