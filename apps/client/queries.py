@@ -78,7 +78,7 @@ def status(data: Path | None, admin: str | None, as_json: bool) -> None:
             "addresses": ", ".join(answer["addresses"]),
             "up for": show.age(answer["uptime_seconds"]),
             "users": answer["users"],
-            "online": answer["online"],
+            "online": "?" if answer["online"] is None else answer["online"],
             "messages waiting": answer["messages"],
             "oldest waits for": show.age(answer["oldest_age_seconds"]),
             "commits": answer["commits"],

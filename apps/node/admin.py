@@ -31,9 +31,7 @@ STOP_TIMEOUT = 5.0
 class AdminServer:
     """Serves an application on the control socket (0600) and, if asked, on one loopback TCP address."""
 
-    def __init__(
-        self, make_app: Callable[[], web.Application], *, data: Path, tcp: Address | None = None
-    ) -> None:
+    def __init__(self, make_app: Callable[[], web.Application], *, data: Path, tcp: Address | None = None) -> None:
         """Take what to serve; `make_app` runs in the server's own thread. Nothing is opened yet."""
         if tcp is not None and not is_loopback(tcp.host):
             raise Failure(
@@ -60,9 +58,7 @@ class AdminServer:
         except OSError as error:
             self._thread.join(STOP_TIMEOUT)
             where = f"{self._path} or {self._tcp}" if self._tcp else str(self._path)
-            raise Failure(
-                f"cannot serve the admin interface at {where}", why=str(error), code=Exit.CONFIG
-            ) from error
+            raise Failure(f"cannot serve the admin interface at {where}", why=str(error), code=Exit.CONFIG) from error
 
     def stop(self) -> None:
         """Answer what is being answered, close the sockets, end the thread."""

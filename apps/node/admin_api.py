@@ -36,6 +36,8 @@ from apps.node.admin_guard import ApiError, guard, json_reply
 from apps.node.asking import AskError, ask_async
 
 MAX_PAGE = 10_000
+FEW = 1_000
+"""Users that may be counted for one answer."""
 MAX_UPLOAD = 64 * 1024 * 1024
 """Bytes of one request: an import of a few hundred thousand users."""
 MANY_TIMEOUT = 60.0
@@ -116,7 +118,7 @@ class AdminApi:
             "uptime_seconds": round(time.monotonic() - self._started, 3),
             "rss_bytes": views.rss_bytes(),
             **views.store(stats),
-            "online": int(monitor.gauges.get("users_online", 0)),
+            "online": await self._online(monitor.gauges),
             "ready": self._reasons() == [],
             "alarms": [views.alarm(item) for item in monitor.alarms],
             "counters": monitor.counters,
@@ -130,9 +132,7 @@ class AdminApi:
         listed = await self._list(after=request.query.get("after", ""), limit=limit)
         page = [views.user(info, listed.node_time) for info in listed.users]
         more = len(listed.users) == limit
-        return json_reply(
-            {"users": page, "total": listed.total, "next": listed.users[-1].name if more else None}
-        )
+        return json_reply({"users": page, "total": listed.total, "next": listed.users[-1].name if more else None})
 
     async def show_user(self, request: web.Request) -> web.Response:
         """Tell what is known of one user."""
@@ -243,9 +243,14 @@ class AdminApi:
 
         return await ask_async(self._actors.monitor, command, MonitorRead)
 
-    async def _list(
-        self, *, after: str = "", limit: int = 1, name: str = "", timeout: float = 5.0
-    ) -> UsersListed:
+    async def _online(self, gauges: dict[str, float]) -> int | None:
+        """Tell how many users can be reached now; None where nobody counts them and they are many."""
+        if "users_online" in gauges:
+            return int(gauges["users_online"])
+        listed = await self._list(limit=FEW)
+        return sum(info.online for info in listed.users) if listed.total <= FEW else None
+
+    async def _list(self, *, after: str = "", limit: int = 1, name: str = "", timeout: float = 5.0) -> UsersListed:
         def command(reply_to: Ref[Any], number: int) -> ListUsers:
             return ListUsers(reply_to, number, after, limit, name)
 

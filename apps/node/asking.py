@@ -44,9 +44,7 @@ class ReplyRef:
             self.future.set_result(message)
 
 
-def ask(
-    ref: Ref[Any], make: Callable[[Ref[Any], int], object], reply: type[R], timeout: float = TIMEOUT
-) -> R:
+def ask(ref: Ref[Any], make: Callable[[Ref[Any], int], object], reply: type[R], timeout: float = TIMEOUT) -> R:
     """Tell `ref` the command that `make(reply_to, request)` builds, wait, and return its answer.
 
     Raises AskError when no answer came in time or the answer is another than `reply`.

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
+import pty
 import sqlite3
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -122,6 +127,26 @@ def test_removing_a_user_tells_the_senders(tmp_path: Path, monkeypatch: pytest.M
         assert json.loads(told.stdout)["state"] == "undeliverable"
         notices = run("inbox", "alice", "--data", str(folder), "--json")
         assert [json.loads(line)["from"] for line in notices.stdout.splitlines()] == ["postmaster"]
+
+
+def test_a_password_is_asked_for_twice_and_not_echoed(tmp_path: Path) -> None:
+    folder = str(tmp_path / "data")
+    ours, theirs = pty.openpty()
+    command = [sys.executable, "-m", "apps.main", "user", "add", "alice", "--data", folder]
+    shown = b""
+    with subprocess.Popen(command, stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True) as process:
+        os.close(theirs)
+        for prompt in (b"Password: ", b"Again: "):
+            while not shown.endswith(prompt):
+                shown += os.read(ours, 1)
+            os.write(ours, SECRET.encode() + b"\n")
+        with contextlib.suppress(OSError):  # Linux tells the end of a terminal so
+            while more := os.read(ours, 1024):
+                shown += more
+        assert process.wait(30) == Exit.OK
+    os.close(ours)
+    assert SECRET.encode() not in shown
+    assert names(folder) == ["alice"]
 
 
 def test_a_password_may_hold_commas() -> None:
