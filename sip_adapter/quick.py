@@ -28,8 +28,8 @@ CACHED = 16384
 MAX_HEAD = 1400
 """Bytes of a head taken here: bounds what a stranger can put into the caches."""
 
-_START = re.compile(rb"MESSAGE (sip:[^\x00-\x20\x7f<>\"]++) SIP/2\.0")
-_LINES = re.compile(rb"\r\n([A-Za-z\-]++): ([^\r\n\t ][^\r\n\t]*+)(?<! )")
+_START = re.compile(rb"MESSAGE (sip:[^\x00-\x20\x7f<>\"]++) SIP/2\.0(?=\r\n)")
+_LINES = re.compile(rb"\r\n([A-Za-z\-]++): ([^\r\n\t ][^\r\n\t]*+)(?<! )(?=\r\n|\Z)")
 _VIA = re.compile(
     rb"SIP/2\.0/UDP ([A-Za-z0-9.\-]++)(?::([1-9][0-9]{0,4}+))?+"
     rb"(;rport(?==?;))?+;branch=(z9hG4bK[A-Za-z0-9.!%*_+`'~\-]*+)(;rport)?+"
@@ -101,7 +101,7 @@ class QuickReader:
             return None
         lines: list[Header] = _LINES.findall(head, start.end())
         values = dict(lines)
-        if len(values) != head.count(b"\n") or not (_NEEDED <= values.keys() <= _ORDINARY):
+        if not len(values) == head.count(b"\n") == head.count(b"\r") or not (_NEEDED <= values.keys() <= _ORDINARY):
             return None
         if values.get(b"Content-Length") != b"%d" % len(body) or not _plain_numbers(values):
             return None
