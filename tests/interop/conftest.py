@@ -9,7 +9,7 @@ import pytest
 
 from tests.faults.node import NodeProcess, angarium
 
-PASSWORDS = {"alice": "wonderland", "bob": "builder", "carol": "singer", "dave": "diver"}
+PASSWORDS = {"alice": "wonderland", "bob": "builder", "carol": "singer", "dave": "diver", "erin": "flyer"}
 """The accounts of `closed_node`."""
 
 
