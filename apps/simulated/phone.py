@@ -60,12 +60,14 @@ class Phone:
         self.settings = settings
         self.on = False
         self.registered = False
-        self.received = 0
+        self.mailbox: list[bytes] = []
+        """Bodies of what it got, each message once, in order; outlives being switched off."""
         self._air = air
         self._clock = clock
         self._scheduler = scheduler
         self._oracle = oracle
         self._random = Random(f"{seed} {settings.device}")
+        self._ids: set[bytes] = set()
         self._run = 0
         self._cseq = 0
         self._open: dict[bytes, _Call] = {}
@@ -120,8 +122,8 @@ class Phone:
             self.registered = False
             self.register(expires=0)
 
-    def send(self, recipient: str, life: int | None = None) -> None:
-        """Send a message with a body of its own, that may wait `life` seconds; the oracle hears how it ended."""
+    def send(self, recipient: str, life: int | None = None) -> bytes:
+        """Send a message that may wait `life` seconds; gives its body. The oracle hears how it ended."""
         now = self._clock.monotonic()
         body = self._oracle.sending(self.settings.user, recipient, self.device_key, now, lasting=life is None)
         headers: tuple[Header, ...] = ((b"Content-Type", b"text/plain"),)
@@ -130,6 +132,7 @@ class Phone:
         call_id = b"m-" + self._token()
         done = partial(self._send_done, body)
         self._request("MESSAGE", self._uri(recipient), recipient, call_id, headers, body, done)
+        return body
 
     # Requests of the phone.
 
@@ -262,9 +265,12 @@ class Phone:
             return 405, "Method Not Allowed"
         if self.settings.refuses(message.body):
             return 415, "Unsupported Media Type"
-        self.received += 1
-        identity = (message.get(b"angarium-id") or b"").decode()
-        self._oracle.received(self.settings.user, self.device_key, identity, message.body, self._clock.monotonic())
+        identity = message.get(b"angarium-id") or b""
+        if identity not in self._ids:
+            self._ids.add(identity)
+            self.mailbox.append(message.body)
+        now = self._clock.monotonic()
+        self._oracle.received(self.settings.user, self.device_key, identity.decode(), message.body, now)
         return 200, "OK"
 
     # Small things.

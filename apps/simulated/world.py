@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from random import Random
+from types import TracebackType
 from typing import Any
 
 import msgspec
@@ -109,6 +110,18 @@ class World:
         self._parts = msgspec.structs.replace(actors or Actors(), supervisor=_watching(self.oracle))
         self._store = store
         self._accounts: dict[str, str] = {}
+
+    def run_for(self, seconds: float) -> None:
+        """Let so much time pass."""
+        self.simulation.run_for(seconds)
+
+    def __enter__(self) -> World:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
 
     # The node.
 
