@@ -10,12 +10,14 @@ from actors.client_manager.accounts import Accounts, Emptying, Forgetting, Remov
 from actors.client_manager.core import ClientSettings, Core, References
 from actors.client_manager.intake import Ended, Intake, LookingUp, Routing, Storing
 from actors.client_manager.mailroom import Acknowledging, Mailroom, Reading
+from actors.client_manager.questions import Questions
 from actors.client_manager.recovery import Recovery
 from actors.client_manager.registrations import Registrations, Saving
 from actors.client_manager.starting import Starting
 from actors.messages.client_manager import (
     AddUser,
     AddUsers,
+    AskStates,
     ClientManagerCommand,
     DeliveriesEnded,
     FlowsClosed,
@@ -35,6 +37,7 @@ from actors.messages.storage import (
     ExpiredFound,
     MessagesAcknowledged,
     MessagesStored,
+    MessageStateRead,
     QueueRead,
     RegistrationSaved,
     StorageCommand,
@@ -71,6 +74,7 @@ class ClientManager(ActorBase[ClientManagerCommand]):
         self._intake = Intake(self._core)
         self._registrations = Registrations(self._core)
         self._mailroom = Mailroom(self._core)
+        self._questions = Questions(self._core)
         self._accounts = Accounts(self._core, self._registrations)
         self._starting = Starting(self._core, self._registrations, self._accounts)
         self._recovery = Recovery(
@@ -106,6 +110,10 @@ class ClientManager(ActorBase[ClientManagerCommand]):
                 self._queue_read(message)
             case RegisterContacts():
                 self.each(message.items, self._registrations.register, self._recovery.request_failed)
+            case AskStates():
+                self.each(message.items, self._questions.ask, self._recovery.request_failed)
+            case MessageStateRead():
+                self._questions.answer(message)
             case RegistrationSaved():
                 self._registration_saved(message)
             case FlowsSeen():

@@ -8,14 +8,17 @@ from actors.client_manager.accounts import Accounts, Emptying, Forgetting, Remov
 from actors.client_manager.core import Core
 from actors.client_manager.intake import Ended, Intake, LookingUp, Routing, Storing
 from actors.client_manager.mailroom import Acknowledging, Expiring, Mailroom, Reading
+from actors.client_manager.questions import Asking
 from actors.client_manager.registrations import Registrations, Rereading, Saving, SavingDevices
 from actors.client_manager.starting import Loading, Opening, Starting
 from actors.messages.client_manager import (
+    AskStates,
     ClientManagerCommand,
     DeliveriesEnded,
     DeliveryResult,
     RegisterContacts,
     Registration,
+    StateQuestion,
     Submission,
     SubmitMessages,
 )
@@ -26,6 +29,7 @@ from actors.messages.storage import (
     ExpiredFound,
     MessagesAcknowledged,
     MessagesStored,
+    MessageStateRead,
     QueueRead,
     RegistrationSaved,
     StoreOpened,
@@ -58,7 +62,7 @@ class Recovery:
 
     # Items of a batch.
 
-    def request_failed(self, request: Submission | Registration, error: Exception) -> None:
+    def request_failed(self, request: Submission | Registration | StateQuestion, error: Exception) -> None:
         """A client's request raised: 500."""
         self._core.fail(request.transaction)
 
@@ -114,13 +118,15 @@ class Recovery:
                 self._starting.open()
             case Loading():
                 self._starting.load()
+            case Asking():
+                self._core.fail(what.question.transaction)
 
     # Messages that raised here.
 
     def recover(self, message: ClientManagerCommand, error: Exception) -> bool:
         """Nothing or a part of it was done; False: nothing is known about such a message."""
         match message:
-            case SubmitMessages() | RegisterContacts():
+            case SubmitMessages() | RegisterContacts() | AskStates():
                 for request in message.items:
                     self.request_failed(request, error)
             case DeliveriesEnded():
@@ -128,7 +134,7 @@ class Recovery:
                     self.result_failed(result, error)
             case MessagesRouted() | QueueRead() | ExpiredFound() | CommandFailed() | StoreOpened() | UsersRead():
                 self.undo(self._core.answered(message.request), "ClientManager failed")
-            case UserRead():
+            case UserRead() | MessageStateRead():
                 self.undo(self._core.answered(message.request), "ClientManager failed")
             case MessagesStored():
                 self._stored(message)

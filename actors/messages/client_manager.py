@@ -9,13 +9,14 @@ from actors.messages.storage import (
     ExpiredFound,
     MessagesAcknowledged,
     MessagesStored,
+    MessageStateRead,
     QueueRead,
     RegistrationSaved,
     StoreOpened,
     UserRead,
     UsersRead,
 )
-from actors.model import Device, Flow, Header, Seconds, TransactionKey, UserName, Value
+from actors.model import Device, Flow, Header, MessageId, Seconds, TransactionKey, UserName, Value
 from actors.ref import Ref
 
 
@@ -98,10 +99,27 @@ class Registration(Value, frozen=True, gc=False):
     path: tuple[bytes, ...] = ()
 
 
+class StateQuestion(Value, frozen=True, gc=False):
+    """An OPTIONS with `Angarium-Where`: a sender or recipient asks what became of a message."""
+
+    transaction: TransactionKey
+    flow: Flow
+    user: UserName
+    """From the From URI."""
+    id: MessageId
+    credentials: DigestResponse | None = None
+
+
 class SubmitMessages(Value, frozen=True, gc=False):
     """MESSAGE requests that arrived in one wake-up of the network loop; each gets one `Answer`."""
 
     items: tuple[Submission, ...]
+
+
+class AskStates(Value, frozen=True, gc=False):
+    """Questions about messages that arrived in one wake-up; each gets one `Answer` with `Angarium-State`."""
+
+    items: tuple[StateQuestion, ...]
 
 
 class RegisterContacts(Value, frozen=True, gc=False):
@@ -218,6 +236,8 @@ class UsersListed(Value, frozen=True, gc=False):
 ClientManagerCommand = (
     SubmitMessages
     | RegisterContacts
+    | AskStates
+    | MessageStateRead
     | DeliveriesEnded
     | FlowsSeen
     | FlowsClosed

@@ -27,14 +27,15 @@ def node(config_file: Path | None, **flags: Any) -> None:
     Exit codes: 0 stopped as asked; 2 wrong usage; 70 a fault (start it again, nothing is lost);
     78 a setting is wrong, the data folder is in use, or an address cannot be had.
     """
-    config = load(flags, os.environ, config_file).config
+    loaded = load(flags, os.environ, config_file)
+    config = loaded.config
     if config.supervise:
         from apps.common.process import supervise, unsupervised
 
         command, environ = unsupervised(sys.argv[1:])
         raise SystemExit(supervise(command, environ=environ, say=output.say))
     check_reach(config)
-    serve(config)
+    serve(config, None if loaded.origins["realm"] == "default" else config.realm)
 
 
 def check_reach(config: NodeConfig) -> None:
@@ -49,7 +50,7 @@ def check_reach(config: NodeConfig) -> None:
         )
 
 
-def serve(config: NodeConfig) -> None:
+def serve(config: NodeConfig, realm: str | None) -> None:
     """Start everything, say `ready`, wait for a signal, stop in reverse."""
     from importlib.metadata import version
 
@@ -60,11 +61,16 @@ def serve(config: NodeConfig) -> None:
     from apps.node.process import Threads, make_store, start
 
     world = Threads()
-    store = make_store(config, world.clock)
+    store = make_store(config, world.clock, realm)
     log = logs.setup(config)
     try:
         running = start(config, world, store)
-        facts = NodeFacts(name=config.name, realm=config.realm, version=version('angarium'), addresses=running.addresses)
+        facts = NodeFacts(
+            name=config.name,
+            realm=store.open().realm,
+            version=version("angarium"),
+            addresses=running.addresses,
+        )
         actors = NodeActors(
             client_manager=running.client_manager, storage=running.storage, monitor=running.monitor
         )

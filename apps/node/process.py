@@ -57,18 +57,21 @@ class Threads:
             raise TimeoutError(f"an actor did not answer within {timeout:g} s while starting") from None
 
 
-def make_store(config: NodeConfig, clock: Clock) -> Store:
-    """Make and open the store that the settings name; Failure (78) if its folder is somebody else's."""
+def make_store(config: NodeConfig, clock: Clock, realm: str | None) -> Store:
+    """Make and open the store that the settings name; Failure (78) if its folder is somebody else's.
+
+    `realm` None: whatever the folder has, and the default in a new one.
+    """
     if config.store == "sqlite":
         from actors.stores.sqlite import SqliteStore
 
-        store: Store = SqliteStore(data_dir=config.data, realm=config.realm, clock=clock)
+        store: Store = SqliteStore(data_dir=config.data, realm=realm, clock=clock)
     elif config.store == "memory":
         from actors.stores.memory import MemoryStore
 
-        store = MemoryStore(data_dir=config.data, realm=config.realm, clock=clock)
+        store = MemoryStore(data_dir=config.data, realm=realm, clock=clock)
     else:
-        store = load_class("store", config.store)(data_dir=config.data, realm=config.realm, clock=clock)
+        store = load_class("store", config.store)(data_dir=config.data, realm=realm, clock=clock)
     try:
         store.open()
     except StoreError as error:
@@ -95,7 +98,7 @@ def start(config: NodeConfig, world: Threads, store: Store) -> Node:
 
     plan = NodePlan(
         listen=tuple(str(address) for address in config.listen),
-        realm=config.realm,
+        realm=store.open().realm,
         store=store,
         actors=chosen_actors(config),
         clients=ClientSettings(
