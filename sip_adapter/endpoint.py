@@ -277,7 +277,7 @@ class SipEndpoint:
             return False
         self.counts["sip_requests_shed_total"] += 1
         busy = BUSY[key[0] % len(BUSY)]
-        if flow.connection == 0:
+        if flow.connection == 0 and server.keeps_refusals():
             server.remember(key, busy, now)
         self._reply(head, back, busy)
         return True

@@ -21,6 +21,10 @@ from sip_adapter.timers import SLOT, T1, TIMER_E, TIMER_F, TIMER_J, TRYING, Time
 
 GENERATION = TIMER_J / 4
 """Seconds for which answers go into the same generation."""
+MAX_GENERATION = 200_000
+"""Answers of one generation; if there are more, the oldest generation goes early."""
+MAX_REFUSALS = 120_000
+"""Answers of one generation beyond which refusals under overload are not kept: a flood costs no more memory."""
 COOKIE = b"z9hG4bK"
 """Begins every branch made by RFC 3261 8.1.1.7."""
 
@@ -125,12 +129,16 @@ class ServerTransactions:
 
     def remember(self, key: TransactionKey, answer: Answered, now: float) -> None:
         """Keep an answer for at least Timer J."""
-        if now >= self._turn:
+        if now >= self._turn or len(self._answered[0]) >= MAX_GENERATION:
             self._next_generation(now)
         self._answered[0][key] = answer
 
+    def keeps_refusals(self) -> bool:
+        """Tell whether there is room for refusals under overload."""
+        return len(self._answered[0]) < MAX_REFUSALS
+
     def _next_generation(self, now: float) -> None:
-        missed = int((now - self._turn) / GENERATION)
+        missed = max(0, int((now - self._turn) / GENERATION))
         keep = max(0, int(TIMER_J / GENERATION) - missed)
         self._answered[keep:] = []
         self._answered.insert(0, {})
