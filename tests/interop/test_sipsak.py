@@ -62,7 +62,9 @@ def test_register_with_digest(closed_node: NodeProcess) -> None:
 
 def test_a_wrong_password_is_refused(closed_node: NodeProcess) -> None:
     contact = f"sip:dave@127.0.0.1:{free_port()}"
-    said = sipsak("-U", "-C", contact, "-x", "60", "-u", "dave", "-a", "guess", "-s", uri(closed_node.udp, "dave"), code=1)
+    said = sipsak(
+        "-U", "-C", contact, "-x", "60", "-u", "dave", "-a", "guess", "-s", uri(closed_node.udp, "dave"), code=1
+    )
     assert "SIP/2.0 200" not in said
 
 
