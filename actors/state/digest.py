@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hmac
+import itertools
 from enum import StrEnum
 from hashlib import md5, sha256
 
@@ -60,10 +61,13 @@ class NonceBook:
         self._young: dict[str, tuple[int, int]] = {}
         self._old: dict[str, tuple[int, int]] = {}
         self._turned = 0.0
+        self._numbers = itertools.count(1)
 
     def make(self, source: str, now: float) -> str:
-        """Make a nonce for a source host; `now` in monotonic seconds."""
-        stamp = format(int(now * 1000), "x")
+        """Make a nonce for a source host, another each time: two phones behind one address would spend each other's
+        counts. `now` in monotonic seconds.
+        """
+        stamp = f"{int(now * 1000):x}-{next(self._numbers):x}"
         return f"{stamp}.{self._mac(stamp, source)}"
 
     def judge(self, nonce: str, source: str, now: float) -> NonceVerdict:
@@ -72,7 +76,7 @@ class NonceBook:
         expected = self._mac(stamp, source).encode()
         if not hmac.compare_digest(expected, mac.encode("utf-8", "surrogateescape")):
             return NonceVerdict.STALE
-        age = now - int(stamp, 16) / 1000
+        age = now - int(stamp.partition("-")[0], 16) / 1000
         return NonceVerdict.FRESH if age <= self.LIFE else NonceVerdict.STALE
 
     def use(self, nonce: str, count: str, now: float) -> NonceVerdict:
