@@ -29,7 +29,7 @@ MAX_HEAD = 1400
 """Bytes of a head taken here: bounds what a stranger can put into the caches."""
 
 _START = re.compile(rb"MESSAGE (sip:[^\x00-\x20\x7f<>\"]++) SIP/2\.0(?=\r\n)")
-_LINES = re.compile(rb"\r\n([A-Za-z\-]++): ([^\r\n\t ][^\r\n\t]*+)(?<! )(?=\r\n|\Z)")
+_LINES = re.compile(rb"\r\n([A-Za-z\-]++): *+([^\r\n\t ][^\r\n\t]*+)(?<! )(?=\r\n|\Z)")
 _VIA = re.compile(
     rb"SIP/2\.0/UDP ([A-Za-z0-9.\-]++)(?::([1-9][0-9]{0,4}+))?+"
     rb"(;rport(?==?;))?+;branch=(z9hG4bK[A-Za-z0-9.!%*_+`'~\-]*+)(;rport)?+"
