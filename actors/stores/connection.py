@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import re
 import sqlite3
+from bisect import bisect_left
 from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
 from itertools import chain
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 Row = tuple[Any, ...]
 
-CHUNKS = (128, 32, 8, 1)
-"""Rows that one statement writes: few sizes, so that all stay prepared."""
-_INSERT = re.compile(r"(INSERT (?:OR \w+ )?INTO .* VALUES )(\((?:\?, )*\?\))")
+SIZES = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128)
+"""Numbers of rows that one statement writes: few, so that all stay prepared. What is between two sizes takes the
+greater, its last row repeated: a row that is there already is ignored, as is a key that is gone."""
+_INSERT = re.compile(r"INSERT (OR \w+ )?INTO (.*) VALUES (\((?:\?, )*\?\))")
 _DELETE = re.compile(r"(DELETE FROM \w+ WHERE \w+) = \?")
 
 FULL = 13
@@ -72,6 +74,14 @@ class Connection(Protocol):
         """Close it."""
 
 
+class Wide(NamedTuple):
+    """A statement for many rows at once."""
+
+    statements: dict[int, str]
+    strict: bool
+    """A row that is there already is an error, as it was for the statement of one row."""
+
+
 Connect = Callable[[Path], Connection]
 """Opens the database in a file, which is made if it is missing."""
 
@@ -83,7 +93,7 @@ class Sqlite3Connection:
         try:
             # Opened where errors can be told to a person, then used by one actor's thread alone.
             self._connection = sqlite3.connect(
-                path, isolation_level=None, cached_statements=256, check_same_thread=False
+                path, isolation_level=None, cached_statements=512, check_same_thread=False
             )
         except sqlite3.Error as error:
             raise _translated(error) from error
@@ -102,19 +112,22 @@ class Sqlite3Connection:
         inserted, and deleted by key, many by one statement.
         """
         rows = list(rows)
-        widened = _widened(sql) if len(rows) > 1 else None
+        wide = _widened(sql) if len(rows) > 1 else None
         try:
-            if widened is None:
+            if wide is None:
                 return self._connection.executemany(sql, rows).rowcount
-            changed, place = 0, 0
-            for size in CHUNKS:
-                while len(rows) - place >= size:
-                    values = list(chain.from_iterable(rows[place : place + size]))
-                    changed += self._connection.execute(widened[size], values).rowcount
-                    place += size
-            return changed
+            return sum(self._write(wide, rows[at : at + SIZES[-1]]) for at in range(0, len(rows), SIZES[-1]))
         except sqlite3.Error as error:
             raise _translated(error) from error
+
+    def _write(self, wide: Wide, rows: list[Sequence[Any]]) -> int:
+        size = SIZES[bisect_left(SIZES, len(rows))]
+        values = list(chain.from_iterable(rows))
+        values += list(rows[-1]) * (size - len(rows))
+        written = self._connection.execute(wide.statements[size], values).rowcount
+        if wide.strict and written != len(rows):
+            raise DatabaseError(f"{len(rows) - written} of {len(rows)} rows were there already")
+        return written
 
     def fetchone(self, sql: str, values: Sequence[Any] = ()) -> Row | None:
         """The first row of a query."""
@@ -140,15 +153,16 @@ class Sqlite3Connection:
 
 
 @lru_cache(maxsize=64)
-def _widened(sql: str) -> dict[int, str] | None:
-    """The statement for each number of rows in `CHUNKS`; None if it cannot take more than one."""
+def _widened(sql: str) -> Wide | None:
+    """The statement for each number of rows in `SIZES`; None if it cannot take more than one."""
     insert = _INSERT.fullmatch(sql)
     if insert is not None:
-        head, values = insert.groups()
-        return {size: head + ", ".join([values] * size) for size in CHUNKS}
+        conflict, table, values = insert.groups()
+        head = f"INSERT {conflict or 'OR IGNORE '}INTO {table} VALUES "
+        return Wide({size: head + ", ".join([values] * size) for size in SIZES}, strict=conflict is None)
     delete = _DELETE.fullmatch(sql)
     if delete is not None:
-        return {size: f"{delete[1]} IN ({', '.join('?' * size)})" for size in CHUNKS}
+        return Wide({size: f"{delete[1]} IN ({', '.join('?' * size)})" for size in SIZES}, strict=False)
     return None
 
 
