@@ -200,7 +200,7 @@ class SipAdapter(ActorBase[SipAdapterCommand]):
         self._endpoint.counts["sip_packets_sent_total"] += len(packets)
         if failed:
             self._endpoint.counts["sip_packets_unsent_total"] += len(failed)
-            self._endpoint.failed(failed)
+            self._endpoint.failed(failed, self.clock.monotonic())
             results, self._endpoint.out.results = self._endpoint.out.results, []
             if results:
                 self._client_manager.tell(DeliveriesEnded(items=tuple(results)))

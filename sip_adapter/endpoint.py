@@ -136,11 +136,12 @@ class SipEndpoint:
 
     def closed(self, flow: Flow, now: float) -> None:
         """A connection is gone: what waits for an answer over it fails."""
-        self._large.failed(flow, now)
-        self.failed((flow,))
+        self.failed((flow,), now)
 
-    def failed(self, flows: Iterable[Flow]) -> None:
+    def failed(self, flows: Iterable[Flow], now: float) -> None:
         """Sending over these flows failed: 503 for what went over them (RFC 3261 8.1.3.1)."""
+        for flow in flows:
+            self._large.failed(flow, now)
         self._unanswered(self._client.fail(flows), 503)
 
     def dialled(self, number: int, flow: Flow | None, now: float) -> None:

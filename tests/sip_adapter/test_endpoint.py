@@ -361,7 +361,7 @@ class TestClient:
     def test_a_failed_transport_is_503(self) -> None:
         served = endpoint()
         sent(served)
-        served.failed([PHONE])
+        served.failed([PHONE], NOW)
         assert served.take().results == [DeliveryResult(1, 503, False)]
 
     def test_a_closed_connection_is_503(self) -> None:
