@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from typing import assert_never
 
@@ -122,6 +123,7 @@ class SipAdapter(ActorBase[SipAdapterCommand]):
         """Serve a batch of datagrams and hand on what came of it."""
         now = self.clock.monotonic()
         serve = self._endpoint.datagram
+        self._endpoint.counts["sip_datagrams_received_total"] += len(batch)
         for data, flow in batch:
             try:
                 serve(data, flow, now)
@@ -176,9 +178,12 @@ class SipAdapter(ActorBase[SipAdapterCommand]):
     def flush(self) -> None:
         """Hand everything on: one message per receiver, all packets in one go."""
         out = self._endpoint.take()
+        counts = self._endpoint.counts
         if out.submissions:
+            counts["sip_messages_received_total"] += len(out.submissions)
             self._client_manager.tell(SubmitMessages(items=tuple(out.submissions)))
         if out.registrations:
+            counts["sip_registers_received_total"] += len(out.registrations)
             self._client_manager.tell(RegisterContacts(items=tuple(out.registrations)))
         if out.results:
             self._client_manager.tell(DeliveriesEnded(items=tuple(out.results)))
@@ -210,6 +215,8 @@ class SipAdapter(ActorBase[SipAdapterCommand]):
         if now >= self._report_due:
             self._account(now)
         due = self._endpoint.deadline()
+        if self._endpoint.counts:
+            due = self._report_due if due is None else min(due, self._report_due)
         if due is None:
             return
         due = max(due, now + TICK)
@@ -224,6 +231,7 @@ class SipAdapter(ActorBase[SipAdapterCommand]):
         counts = self._endpoint.counts
         for name, amount in self._network.counts().items():
             counts[name] += amount
+        self._endpoint.counts = defaultdict(int)
         facts = tuple((name, float(amount)) for name, amount in counts.items() if amount)
         if facts:
             self._monitor.tell(CountFacts(counts=facts))
@@ -232,4 +240,3 @@ class SipAdapter(ActorBase[SipAdapterCommand]):
                 ("sip_requests_in_flight", float(self._endpoint.in_flight)),
             )
             self._monitor.tell(SetGauges(gauges=gauges))
-        counts.clear()

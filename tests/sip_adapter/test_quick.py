@@ -104,7 +104,7 @@ def mutations(draw: st.DrawFn) -> bytes:
 
 
 @given(mutations())
-@settings(max_examples=2000, deadline=None)
+@settings(max_examples=500, deadline=None)
 def test_both_come_to_the_same_for_mutations(data: bytes) -> None:
     assert outcome(endpoint(max_body=4096), data) == outcome(codec_only(), data)
 
