@@ -459,7 +459,7 @@ class Deliveries:
         binding = window.binding
         window.in_flight = None
         window.buffer.insert(0, message)
-        if binding is not None and any(_same_place(binding, live) for live in device.bindings):
+        if binding is not None and binding in device.bindings:  # else it has registered since
             device = without_contact(device, binding.contact)
             self._registry.put_device(window.user, device)
             self._outbox.bindings.append((window.user, device.key))

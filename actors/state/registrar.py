@@ -17,6 +17,8 @@ MAX_BINDINGS = 10
 STREAM_EXPIRES = 120
 """The longest life of a binding on a stream without keep-alives: its phone would else be deaf for an hour after a
 restart of the node, since it does not notice that the connection is gone (PROTOCOL 13)."""
+INSTANCE = "instance:"
+"""Device keys of phones that say `+sip.instance`."""
 UNSAVED = Seq(-1)
 """`since` of a device that is on its way to the disk, which fills it in."""
 
@@ -66,7 +68,7 @@ def contact_lines(record: UserRecord | None, now: float) -> tuple[ContactLine, .
 def device_key(item: ContactItem) -> DeviceKey:
     """Name the device behind a contact: its instance, else contact user, host and port, else a guest's contact."""
     if item.instance:
-        return DeviceKey(f"instance:{item.instance}")
+        return DeviceKey(INSTANCE + item.instance)
     if item.host.endswith(".invalid"):
         return DeviceKey(GUEST + item.uri.decode("utf-8", "surrogateescape"))
     port = "" if item.port is None else f":{item.port}"
@@ -108,7 +110,7 @@ def _apply(
     expires = _granted(request, item, keeps_alive)
     key = device_key(item)
     for other_key, other in list(devices.items()):
-        kept = tuple(b for b in other.bindings if not _replaces(item, key, other_key, b))
+        kept = tuple(b for b in other.bindings if not _replaces(request.flow, item, key, other_key, b))
         if len(kept) != len(other.bindings):
             for binding in other.bindings:
                 if binding not in kept:
@@ -134,10 +136,14 @@ def _apply(
     devices[key] = msgspec.structs.replace(device, seen=now, bindings=(*device.bindings, binding))
 
 
-def _replaces(item: ContactItem, key: DeviceKey, other_key: DeviceKey, binding: Binding) -> bool:
-    """Tell whether a new contact takes a binding's place: the same URI, or the same instance and reg-id (RFC 5626)."""
+def _replaces(flow: Flow, item: ContactItem, key: DeviceKey, other_key: DeviceKey, binding: Binding) -> bool:
+    """Tell whether a new contact takes a binding's place: the same URI, or the same instance and reg-id (RFC 5626).
+
+    Two phones in two homes may both call themselves 192.168.1.2:5060; their instances and flows tell them apart.
+    """
     if binding.contact == item.uri:
-        return True
+        two_phones = bool(item.instance) and other_key != key and other_key.startswith(INSTANCE)
+        return not (two_phones and binding.flow != flow)
     return other_key == key and bool(item.instance) and _reg_id(binding) == item.reg_id
 
 
