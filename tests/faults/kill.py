@@ -55,16 +55,30 @@ class KillRun:
         )
 
 
-def kill_run(node: NodeProcess, log: Log, *, kills: int, seed: int, longest: float = 0.15) -> KillRun:
+def crowd(node: NodeProcess, log: Log, *, seed: int, loss: float = 0.0) -> Exchange:
+    """Twenty senders, so that about as many messages are in flight, and their five recipients."""
+    phones = [Phone(f"phone{number}", node.udp, log, seed=seed, loss=loss) for number in range(PHONES)]
+    senders = [Sender(f"s{n}", f"phone{n % PHONES}", node.udp, log) for n in range(SENDERS)]
+    return Exchange(phones, senders)
+
+
+def kill_run(
+    node: NodeProcess,
+    log: Log,
+    *,
+    kills: int,
+    seed: int,
+    longest: float = 0.15,
+    loss: float = 0.0,
+    settle_within: float = SETTLE,
+) -> KillRun:
     """Kill a running node `kills` times, each time at most `longest` seconds after it serves, then judge.
 
     The phones register once, at the start. At the end nothing is sent any more and all that waits must arrive.
     """
     chance = random.Random(seed)
-    phones = [Phone(f"phone{number}", node.udp, log, seed=seed) for number in range(PHONES)]
-    senders = [Sender(f"s{n}", f"phone{n % PHONES}", node.udp, log) for n in range(SENDERS)]
     started, with_mail = time.monotonic(), 0
-    with Exchange(phones, senders) as exchange:
+    with crowd(node, log, seed=seed, loss=loss) as exchange:
         exchange.register()
         exchange.go()
         for _ in range(kills):
@@ -75,8 +89,8 @@ def kill_run(node: NodeProcess, log: Log, *, kills: int, seed: int, longest: flo
             node.restart()
             exchange.hurry()
         exchange.pause()
-        settle(exchange, log)
-        absorbed = sum(phone.absorbed for phone in phones)
+        settle(exchange, log, settle_within)
+        absorbed = exchange.absorbed
     verdict = judge(log.facts())
     return KillRun(kills, with_mail, absorbed, time.monotonic() - started, seed, verdict)
 

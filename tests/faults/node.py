@@ -45,6 +45,11 @@ class _UnixConnection(http.client.HTTPConnection):
 class NodeFailed(Exception):
     """The node ended, or did not say `ready` in time; the text ends with what it wrote on stderr."""
 
+    def __init__(self, text: str, code: int | None = None) -> None:
+        super().__init__(text)
+        self.code = code
+        """The exit code if it ended by itself."""
+
 
 class NodeProcess:
     """One `angarium node`: UDP and TCP on free loopback ports that stay the same over restarts."""
@@ -193,11 +198,18 @@ class NodeProcess:
             text += got
         line = text.decode()
         if not line.startswith("ready"):
+            code = self._ended_by_itself()
             self.kill()
-            code = self.process.returncode
             tail = self.errors.read_text(errors="replace")[-2000:]
-            raise NodeFailed(f"no ready line but {line!r}, exit {code}\n{tail}")
+            raise NodeFailed(f"no ready line but {line!r}, exit {code}\n{tail}", code)
         return line
+
+    def _ended_by_itself(self) -> int | None:
+        assert self.process is not None
+        try:
+            return self.process.wait(1.0)
+        except subprocess.TimeoutExpired:
+            return None
 
     def _reap(self, within: float) -> int:
         assert self.process is not None

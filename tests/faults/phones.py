@@ -73,12 +73,16 @@ def _socket(host: str) -> socket.socket:
 class Phone:
     """A receiver: absorbs retransmissions by branch, answers 200 after a moment, registers only when it is told to."""
 
-    def __init__(self, user: str, node: Address, log: Log, *, seed: int = 0, hold: float = 0.01) -> None:
+    def __init__(
+        self, user: str, node: Address, log: Log, *, seed: int = 0, hold: float = 0.01, loss: float = 0.0
+    ) -> None:
         self.user = user
         self.node = node
         self.log = log
         self.hold = hold
         """At most this many seconds pass before it answers."""
+        self.loss = loss
+        """Share of messages that are lost on the way to it."""
         self.absorbed = 0
         """Retransmissions it answered again without showing them to its user."""
         self.registered = threading.Event()
@@ -109,7 +113,7 @@ class Phone:
             self.registered.set()
         elif data.startswith(b"OPTIONS "):
             self.sock.sendto(answer_to(data), source)
-        elif data.startswith(b"MESSAGE "):
+        elif data.startswith(b"MESSAGE ") and self._random.random() >= self.loss:
             branch = branch_of(data)
             if branch in self._answers:
                 self.absorbed += 1
@@ -250,6 +254,11 @@ class Exchange:
         """Let each sender repeat now what is unanswered."""
         for sender in self.senders:
             sender.hurry()
+
+    @property
+    def absorbed(self) -> int:
+        """Count the retransmissions that the phones absorbed."""
+        return sum(phone.absorbed for phone in self.phones)
 
     @property
     def quiet(self) -> bool:

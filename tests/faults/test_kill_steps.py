@@ -1,0 +1,52 @@
+"""kill -9 at each named step of a message's way (D2), and three planted faults that the oracle must see."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.faults.kill import kill_run
+from tests.faults.killers import STEPS
+from tests.faults.node import NodeProcess
+from tests.faults.oracle import Log, Verdict
+from tests.faults.steps import step_run
+
+FULL = os.environ.get("ANGARIUM_FAULTS") == "full"
+PLANTED = Path(__file__).with_name("planted.py")
+
+pytestmark = [pytest.mark.faults, pytest.mark.timeout(3600 if FULL else 240)]
+
+
+def test_kill_at_each_step(tmp_path: Path) -> None:
+    times = 50 if FULL else 5
+    run, hits = step_run(tmp_path, times=times, seed=2)
+    sys.stdout.write(run.line("D2") + "\n")
+    assert hits == dict.fromkeys(STEPS, times)
+    assert run.verdict.failures == 0, str(run.verdict)
+    assert run.verdict.accepted > run.kills
+
+
+def run_planted(folder: Path, *parts: str, kills: int = 3, loss: float = 0.0) -> Verdict:
+    """A short kill run with a faulty part."""
+    with (
+        Log(folder / "oracle.log") as log,
+        NodeProcess(folder / "data", args=("--open", *parts)) as node,
+    ):
+        return kill_run(node, log, kills=kills, seed=3, longest=0.2, loss=loss, settle_within=4.0).verdict
+
+
+def test_the_oracle_sees_an_answer_before_the_commit(tmp_path: Path) -> None:
+    assert run_planted(tmp_path, "--store", f"{PLANTED}:EarlyAnswers").lost
+
+
+def test_the_oracle_sees_a_deletion_before_the_devices_answer(tmp_path: Path) -> None:
+    assert run_planted(tmp_path, "--sip-adapter", f"{PLANTED}:HastyAdapter", loss=0.3).lost
+
+
+def test_the_oracle_sees_a_missing_ledger(tmp_path: Path) -> None:
+    run, hits = step_run(tmp_path, times=2, seed=4, steps=("committed",), store="NoLedger")
+    assert hits == {"committed": 2}
+    assert run.verdict.doubled
