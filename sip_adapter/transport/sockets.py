@@ -67,16 +67,17 @@ class AsyncioNetwork:
 
     def send(self, packets: Sequence[tuple[Flow, bytes]]) -> Sequence[Flow]:
         """Send each over its listener's socket or its connection."""
-        udp, tcp = self._udp, self._tcp
+        datagrams: dict[int, list[tuple[Flow, bytes]]] = {}
         failed: list[Flow] = []
-        for flow, packet in packets:
-            if flow.connection:
-                sent = tcp is not None and tcp.send(flow, packet)
-            else:
-                listener = udp.get(flow.listener)
-                sent = listener is not None and listener.send(flow, packet)
-            if not sent:
+        for item in packets:
+            flow = item[0]
+            if not flow.connection:
+                datagrams.setdefault(flow.listener, []).append(item)
+            elif self._tcp is None or not self._tcp.send(flow, item[1]):
                 failed.append(flow)
+        for index, batch in datagrams.items():
+            listener = self._udp.get(index)
+            failed += [flow for flow, _ in batch] if listener is None else listener.send(batch)
         return failed
 
     def dial(self, dial: Dial) -> None:

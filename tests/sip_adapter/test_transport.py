@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import pytest
 
@@ -15,6 +15,7 @@ from sip_adapter.limits import Limits
 from sip_adapter.transport import tcp, udp
 from sip_adapter.transport.base import Address, parse_address, sent_by
 from sip_adapter.transport.memory import Memory, MemoryNetwork
+from sip_adapter.transport.mmsg import DatagramBatches
 from sip_adapter.transport.sockets import AsyncioNetwork
 
 
@@ -76,6 +77,9 @@ def test_addresses_as_they_are_shown() -> None:
     assert sent_by("10.0.0.1", 5) == b"10.0.0.1:5"
 
 
+Pair = Callable[[str], tuple[socket.socket, socket.socket]]
+
+
 class FullSocket:
     """Stands for a socket whose buffer is full."""
 
@@ -83,10 +87,11 @@ class FullSocket:
         self.full = True
         self.sent: list[bytes] = []
 
-    def sendto(self, data: bytes, target: tuple[str, int]) -> None:
+    def send(self, packets: Sequence[bytes], targets: Sequence[bytes]) -> int:
         if self.full:
             raise BlockingIOError
-        self.sent.append(data)
+        self.sent += packets
+        return len(packets)
 
 
 def test_a_full_socket_keeps_the_newest_in_order(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -96,12 +101,12 @@ def test_a_full_socket_keeps_the_newest_in_order(monkeypatch: pytest.MonkeyPatch
         loop = asyncio.get_running_loop()
         listener = udp.UdpListener(loop, 0, Address("udp", "127.0.0.1", 0), lambda batch: None)
         full = FullSocket()
-        monkeypatch.setattr(listener, "_send", full.sendto)
+        monkeypatch.setattr(listener._batches, "send", full.send)
         flow = Flow("udp", 0, "127.0.0.1", 9)
-        assert all(listener.send(flow, bytes([number])) for number in range(5))
+        assert not any(listener.send([(flow, bytes([number]))]) for number in range(5))
         assert listener.lost == 2
         full.full = False
-        assert listener.send(flow, b"last")
+        assert not listener.send([(flow, b"last")])
         async with asyncio.timeout(3.0):
             while len(full.sent) < 3:
                 await asyncio.sleep(0)
@@ -204,3 +209,41 @@ def test_the_network_in_memory_refuses_where_nobody_listens() -> None:
     assert memory.connect(("10.0.0.9", 1), ("10.0.0.1", 5060)) is None
     gone = Flow("tcp", 0, "10.0.0.9", 5060, 77)
     assert network.send([(gone, b"x")]) == [gone]
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
+@pytest.mark.parametrize("way", [DatagramBatches, udp.PlainDatagrams])
+def test_both_ways_to_datagrams_carry_the_same(host: str, way: type[udp.Datagrams], socket_pair: Pair) -> None:
+    """Batches of the system, and one at a time where it has none."""
+    here, there = socket_pair(host)
+    ours, theirs = way(here), way(there)
+    packets = [b"%d" % number * (number + 1) for number in range(64)]
+    target = theirs.name(*there.getsockname()[:2])
+    sent = 0
+    while sent < len(packets):
+        sent += ours.send(packets[sent:], [target] * (len(packets) - sent))
+    arrived = theirs.receive()
+    assert [data for data, _ in arrived] == packets
+    assert {theirs.address(source) for _, source in arrived} == {here.getsockname()[:2]}
+    with pytest.raises(BlockingIOError):
+        theirs.receive()
+    with pytest.raises(OSError, match=".*"):
+        ours.name("not an address", 5060)
+
+
+@pytest.fixture
+def socket_pair() -> Iterator[Pair]:
+    opened: list[socket.socket] = []
+
+    def pair(host: str) -> tuple[socket.socket, socket.socket]:
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        for _ in range(2):
+            one = socket.socket(family, socket.SOCK_DGRAM)
+            one.bind((host, 0))
+            one.setblocking(False)
+            opened.append(one)
+        return opened[-2], opened[-1]
+
+    yield pair
+    for one in opened:
+        one.close()
