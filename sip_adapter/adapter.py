@@ -9,6 +9,7 @@ from typing import assert_never
 
 from actors.base import ActorBase, Context
 from actors.messages.client_manager import (
+    AskStates,
     ClientManagerCommand,
     DeliveriesEnded,
     FlowsClosed,
@@ -185,6 +186,8 @@ class SipAdapter(ActorBase[SipAdapterCommand]):
         if out.registrations:
             counts["sip_registers_received_total"] += len(out.registrations)
             self._client_manager.tell(RegisterContacts(items=tuple(out.registrations)))
+        if out.questions:
+            self._client_manager.tell(AskStates(items=tuple(out.questions)))
         if out.results:
             self._client_manager.tell(DeliveriesEnded(items=tuple(out.results)))
         if out.seen:

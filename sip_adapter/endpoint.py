@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 
-from actors.messages.client_manager import DeliveryResult, Registration, Submission
+from actors.messages.client_manager import DeliveryResult, Registration, StateQuestion, Submission
 from actors.messages.sip_adapter import Answer, OutboundRequest
 from actors.model import Flow, TransactionKey
 from sip_adapter.codec import parse, response, response_branch
@@ -39,6 +39,7 @@ from sip_adapter.translate import (
     reason_of,
     registration,
     retry_after,
+    state_question,
     submission,
 )
 from sip_adapter.uri import Uri
@@ -57,6 +58,8 @@ BUSY = tuple(Final(503, "Busy, try again later", ((b"Retry-After", b"%d" % secon
 """Refusals under overload; which of them, the transaction's key decides, so a repeat gets the same."""
 
 
+WHERE = b"angarium-where"
+"""A sender or recipient asks what became of a message."""
 TRYING = Final(100, "Trying")
 ALIVE = Final(200, "OK", OPTIONS_HEADERS)
 FAILED = Final(500, "Server Internal Error")
@@ -67,12 +70,13 @@ FINAL = b"SIP/2.0 %d %b\r\n%b%bContent-Length: 0\r\n\r\n"
 class Outputs:
     """What the endpoint wants done since it was last taken."""
 
-    __slots__ = ("closes", "dials", "packets", "registrations", "results", "seen", "submissions")
+    __slots__ = ("closes", "dials", "packets", "questions", "registrations", "results", "seen", "submissions")
 
     def __init__(self) -> None:
         self.packets: list[tuple[Flow, bytes]] = []
         self.submissions: list[Submission] = []
         self.registrations: list[Registration] = []
+        self.questions: list[StateQuestion] = []
         self.results: list[DeliveryResult] = []
         self.seen: list[Flow] = []
         self.closes: list[Flow] = []
@@ -246,7 +250,7 @@ class SipEndpoint:
         back = _way_back(request, flow)
         try:
             target = check(request, self._domains)
-            if request.method == "OPTIONS":
+            if request.method == "OPTIONS" and request.get(WHERE) is None:
                 self.counts["sip_options_received_total"] += 1
                 self._sign_of_life(flow, now)
                 self._reply(head, back, ALIVE)
@@ -290,6 +294,9 @@ class SipEndpoint:
         if is_message:
             item = submission(request, target, flow, key, now, self._domains, self._realm)
             self.out.submissions.append(item)
+        elif request.method == "OPTIONS":
+            wanted = request.get(WHERE) or b""
+            self.out.questions.append(state_question(request, wanted, flow, key, self._realm))
         else:
             bound = registration(request, flow, key, self._domains, self._realm)
             self.out.registrations.append(bound)

@@ -6,9 +6,9 @@ import re
 from email.utils import formatdate
 from http import HTTPStatus
 
-from actors.messages.client_manager import ContactItem, Registration, Submission
+from actors.messages.client_manager import ContactItem, Registration, StateQuestion, Submission
 from actors.messages.sip_adapter import Answer, ContactLine, OutboundRequest
-from actors.model import Flow, Header, Seconds, TransactionKey, UserName
+from actors.model import Flow, Header, MessageId, Seconds, TransactionKey, UserName
 from sip_adapter.auth import challenge_headers, credentials, is_text
 from sip_adapter.domains import Domains
 from sip_adapter.errors import SipError
@@ -168,6 +168,20 @@ def registration(request: Request, flow: Flow, key: TransactionKey, domains: Dom
         contacts=() if isinstance(contacts, Star) else tuple(_contact(request, item) for item in contacts),
         star=star,
         expires=expires,
+        credentials=credentials(request, realm),
+    )
+
+
+def state_question(request: Request, wanted: bytes, flow: Flow, key: TransactionKey, realm: str) -> StateQuestion:
+    """Read an OPTIONS with `Angarium-Where: ID`; raises SipError with the answer it deserves."""
+    if _CLIENT_ID.fullmatch(wanted) is None:
+        raise request.error("Malformed Angarium-Where")
+    from_uri = _uri(request, request.from_, "From")
+    return StateQuestion(
+        transaction=key,
+        flow=flow,
+        user=sender_of(request, from_uri),
+        id=MessageId(wanted.decode("ascii")),
         credentials=credentials(request, realm),
     )
 
