@@ -98,7 +98,8 @@ class Log:
     def facts(self) -> Iterator[Fact]:
         """Read the log back."""
         with self._lock:
-            self._file.flush()
+            if not self._file.closed:
+                self._file.flush()
         with self.path.open(encoding="utf-8") as file:
             for line in file:
                 yield Fact(*json.loads(line))

@@ -139,11 +139,13 @@ class Phone:
 class Sender:
     """Sends one message after the other to one recipient, each after the answer to the one before."""
 
-    def __init__(self, user: str, recipient: str, node: Address, log: Log) -> None:
+    def __init__(self, user: str, recipient: str, node: Address, log: Log, *, pace: float = 0.0) -> None:
         self.user = user
         self.recipient = recipient
         self.node = node
         self.log = log
+        self.pace = pace
+        """Seconds between an answer and the next message."""
         self.active = threading.Event()
         """Set: it goes on with the next message."""
         self.idle = True
@@ -163,6 +165,7 @@ class Sender:
         if status < 200:
             return
         self.idle = True
+        self._pause = now + self.pace
         if status == 202:
             self.log.add("accepted", self._body, header(data, "Angarium-Id"))
         else:
