@@ -27,6 +27,7 @@ from actors.model import (
     UNROUTED,
     End,
     Envelope,
+    MessageId,
     Proof,
     QueueName,
     Seconds,
@@ -200,21 +201,24 @@ class Intake:
     def stored(self, what: Storing, results: Sequence[StoreResult]) -> None:
         """On disk: answer 202, and give the message to the recipient's devices."""
         core, now = self._core, self._core.now()
-        accepted = 0
+        accepted: list[MessageId] = []
         for (candidate, queue), result in zip(what.candidates, results, strict=True):
             if result.outcome is StoreOutcome.STORED:
-                accepted += 1
-                self._accept(candidate, result, queue, now)
+                if candidate.submission is not None:
+                    message = candidate.envelope.id
+                    accepted.append(message)
+                    core.outbox.answers.append(Answer(candidate.submission.transaction, 202, "", message))
+                self._deliver(candidate.envelope, result, queue, now)
             elif candidate.submission is not None:
                 self.answer_unstored(candidate.submission, result)
-        core.outbox.count("messages_accepted_total", accepted)
+        core.outbox.steps_of(Step.ACCEPTED, accepted, [""] * len(accepted))
+        core.outbox.count("messages_accepted_total", len(accepted))
 
-    def _accept(self, candidate: Candidate, result: StoreResult, queue: QueueName, now: float) -> None:
-        core, envelope = self._core, candidate.envelope
-        self.confirm(candidate)
+    def _deliver(self, envelope: Envelope, result: StoreResult, queue: QueueName, now: float) -> None:
+        core = self._core
         if queue[0] != "u":
             return
-        message = StoredMessage(seq=result.seq, envelope=envelope, anyone=True, expires=result.expires)
+        message = StoredMessage(result.seq, envelope, True, result.expires)
         record = core.registry.get(envelope.recipient)
         if record is not None:
             core.deliveries.offer(record, message, now)

@@ -69,10 +69,11 @@ class Mailroom:
     def acknowledged(self, what: Acknowledging) -> None:
         """What devices answered is on disk."""
         core, now = self._core, self._core.now()
+        closed = [item for item in what.items if item.close]
+        core.outbox.steps_of(Step.ACKNOWLEDGED, [item.id for item in closed], [item.device for item in closed])
+        committed = core.deliveries.committed
         for item in what.items:
-            if item.close:
-                core.outbox.step(Step.ACKNOWLEDGED, item.id, item.device)
-            core.deliveries.committed(item.user, item.device, item.seq, now, removed=item.remove)
+            committed(item.user, item.device, item.seq, now, removed=item.remove)
         core.outbox.count("messages_acknowledged_total", len(what.items))
 
     def acknowledge_again(self, what: Acknowledging) -> None:
@@ -165,6 +166,9 @@ class Mailroom:
         if outbox.sends:
             sends, outbox.sends = tuple(outbox.sends), []
             core.refs.sip_adapter.tell(SendRequests(items=sends))
+            messages = [send for send in sends if send.message_id is not None]
+            targets = [send.target.decode("utf-8", "backslashreplace") for send in messages]
+            outbox.steps_of(Step.SENT, [send.message_id for send in messages if send.message_id], targets)
         if outbox.reads:
             reads, outbox.reads = outbox.reads, []
             for read in reads:

@@ -49,9 +49,7 @@ class Questions:
         if isinstance(what, Asking):
             state = _state(found, what.question.user)
             headers = ((b"Angarium-State", state.encode()),)
-            self._core.outbox.answers.append(
-                Answer(transaction=what.question.transaction, status=200, headers=headers)
-            )
+            self._core.outbox.answers.append(Answer(transaction=what.question.transaction, status=200, headers=headers))
 
 
 def _state(found: MessageStateRead, user: UserName) -> str:

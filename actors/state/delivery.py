@@ -340,7 +340,6 @@ class Deliveries:
         self._deliveries[number] = window
         token = delivery_token(self._node_key, envelope.id, device.key, attempt)
         self._outbox.sends.append(message_request(number, window.user, binding, envelope, token, attempt))
-        self._outbox.step(Step.SENT, envelope.id, device.key)
 
     def relay(self, record: UserRecord, envelope: Envelope, now: float) -> int:
         """Send something that is never stored (is-composing) to all live bindings; answers do not matter."""
@@ -380,22 +379,22 @@ class Deliveries:
         if stays:
             self._closed.add(message.seq)
         self._outbox.acks.append(
-            Acknowledgement(
-                seq=message.seq,
-                user=window.user,
-                device=window.device,
-                id=message.envelope.id,
-                remove=not stays,
-                close=True,
-                end=End.DELIVERED if first else None,
-                sender=message.envelope.sender,
-                accepted=message.envelope.accepted,
+            Acknowledgement(  # by position: this is the hot path, and names cost as much as the rest
+                message.seq,
+                window.user,
+                window.device,
+                message.envelope.id,
+                not stays,
+                True,
+                End.DELIVERED if first else None,
+                "",
+                None,
+                message.envelope.sender,
+                message.envelope.accepted,
             )
         )
 
-    def _refuse(
-        self, record: UserRecord, window: Window, message: StoredMessage, status: int, now: float
-    ) -> None:
+    def _refuse(self, record: UserRecord, window: Window, message: StoredMessage, status: int, now: float) -> None:
         """This device will never take it; the message ends only if nobody else may."""
         is_open = self.is_open(message)
         stays = self._others_wait(record, window, message, anyone=is_open) or (

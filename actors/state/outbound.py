@@ -11,21 +11,22 @@ def message_request(
     number: int, user: UserName, binding: Binding, envelope: Envelope, token: str, attempt: int
 ) -> OutboundRequest:
     """Make the MESSAGE that carries an envelope to a user's device; a function of its arguments (PROTOCOL 10)."""
-    return OutboundRequest(
-        delivery=number,
-        flow=binding.flow,
-        method="MESSAGE",
-        target=binding.contact,
-        token=token,
-        from_uri=aor(envelope.sender, binding.aor_host),
-        to_uri=aor(user, binding.aor_host),
-        call_id=envelope.call_id,
-        cseq=1 + attempt,
-        display=envelope.display,
-        headers=envelope.headers,
-        body=envelope.body,
-        message_id=envelope.id,
-        route=binding.path,
+    host = binding.aor_host
+    return OutboundRequest(  # by position: this is the hot path, and names cost as much as the rest
+        number,
+        binding.flow,
+        "MESSAGE",
+        binding.contact,
+        token,
+        aor(envelope.sender, host),
+        aor(user, host),
+        envelope.call_id,
+        1 + attempt,
+        envelope.display,
+        envelope.headers,
+        envelope.body,
+        envelope.id,
+        binding.path,
     )
 
 

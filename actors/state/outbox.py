@@ -68,6 +68,13 @@ class Outbox:
         ids.append(message)
         details.append(detail)
 
+    def steps_of(self, step: Step, messages: list[MessageId], details: list[str]) -> None:
+        """Note the same step of many messages, with a detail each."""
+        if messages:
+            ids, noted = self.steps.setdefault(step, ([], []))
+            ids += messages
+            noted += details
+
     def event(self, level: Level, kind: str, text: str, user: str = "") -> None:
         """Note something for the operator."""
         self.events.append((level, kind, text, user))
