@@ -9,12 +9,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.report import commit
+from tests.faults.listener import Listener
 from tests.faults.node import NodeProcess
 from tests.faults.oracle import Log, Verdict, judge
 from tests.faults.phones import Exchange, Phone, Sender, wait_until
 
 SENDERS = 20
 PHONES = 5
+MAILBOX = "mailbox"
+"""The user as whom our own client listens through all kills."""
+BOX_SENDERS = 2
 SETTLE = 60.0
 """Seconds within which everything accepted must have arrived after the last restart."""
 
@@ -55,10 +59,15 @@ class KillRun:
         )
 
 
-def crowd(node: NodeProcess, log: Log, *, seed: int, loss: float = 0.0) -> Exchange:
-    """Twenty senders, so that about as many messages are in flight, and their five recipients."""
+def crowd(node: NodeProcess, log: Log, *, seed: int, loss: float = 0.0, box: bool = False) -> Exchange:
+    """Twenty senders, so that about as many messages are in flight, and their five recipients.
+
+    With `box`, two more send to the user as whom our own client listens.
+    """
     phones = [Phone(f"phone{number}", node.udp, log, seed=seed, loss=loss) for number in range(PHONES)]
     senders = [Sender(f"s{n}", f"phone{n % PHONES}", node.udp, log) for n in range(SENDERS)]
+    if box:
+        senders += [Sender(f"b{n}", MAILBOX, node.udp, log, pace=0.02) for n in range(BOX_SENDERS)]
     return Exchange(phones, senders)
 
 
@@ -74,22 +83,29 @@ def kill_run(
 ) -> KillRun:
     """Kill a running node `kills` times, each time at most `longest` seconds after it serves, then judge.
 
-    The phones register once, at the start. At the end nothing is sent any more and all that waits must arrive.
+    The phones register once, at the start; our own client listens all the while. At the end nothing is sent any
+    more and all that waits must arrive.
     """
     chance = random.Random(seed)
     started, with_mail = time.monotonic(), 0
-    with crowd(node, log, seed=seed, loss=loss) as exchange:
-        exchange.register()
-        exchange.go()
-        for _ in range(kills):
-            time.sleep(chance.uniform(0, longest))
-            wait_until(lambda: log.outstanding() > 0, 5.0, every=0.0005)
-            with_mail += log.outstanding() > 0
-            node.kill()
-            node.restart()
-            exchange.hurry()
-        exchange.pause()
-        settle(exchange, log, settle_within)
+    box = Listener(node, MAILBOX, log.path.with_name("mailbox"), log)
+    with crowd(node, log, seed=seed, loss=loss, box=True) as exchange:
+        try:
+            exchange.register()
+            box.start()
+            box.wait_until_registered()
+            exchange.go()
+            for _ in range(kills):
+                time.sleep(chance.uniform(0, longest))
+                wait_until(lambda: log.outstanding() > 0, 5.0, every=0.0005)
+                with_mail += log.outstanding() > 0
+                node.kill()
+                node.restart()
+                exchange.hurry()
+            exchange.pause()
+            settle(exchange, log, settle_within)
+        finally:
+            box.kill()
         absorbed = exchange.absorbed
     verdict = judge(log.facts())
     return KillRun(kills, with_mail, absorbed, time.monotonic() - started, seed, verdict)

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from tests.faults.node import NodeProcess, angarium
 from tests.faults.oracle import Log
+from tests.faults.phones import wait_until
 
 KILLING = """
 import os, signal, sys
@@ -61,6 +62,10 @@ class Listener:
             )
         self._reader = threading.Thread(target=self._read, args=(self._process,), name="listener")
         self._reader.start()
+
+    def wait_until_registered(self, within: float = 20.0) -> None:
+        """Wait until its first registration was answered."""
+        assert wait_until(lambda: "listening as" in self._errors.read_text(), within), self._errors.read_text()
 
     def _read(self, process: subprocess.Popen[str]) -> None:
         assert process.stdout is not None

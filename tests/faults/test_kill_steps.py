@@ -39,7 +39,7 @@ def run_planted(folder: Path, *parts: str, kills: int = 3, loss: float = 0.0) ->
 
 
 def test_the_oracle_sees_an_answer_before_the_commit(tmp_path: Path) -> None:
-    assert run_planted(tmp_path, "--store", f"{PLANTED}:EarlyAnswers").lost
+    assert run_planted(tmp_path, "--store", f"{PLANTED}:EarlyAnswers", kills=5, loss=0.3).lost
 
 
 def test_the_oracle_sees_a_deletion_before_the_devices_answer(tmp_path: Path) -> None:
