@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from actors.stores.connection import Connection
 from actors.stores.port import RealmMismatch
 from actors.stores.records import meta_row, read_meta
@@ -50,3 +52,19 @@ def node_time_now(saved: bytes | None, wall: float) -> float:
         return 0.0
     node_then, wall_then = map(float, saved.split())
     return node_then + min(max(wall - wall_then, 0.0), DAY)
+
+
+class Mark(NamedTuple):
+    """How far a store has got; written by each commit."""
+
+    commits: int = 0
+    last_seq: int = 0
+
+    def saved(self) -> bytes:
+        """As a value of `Meta`."""
+        return f"{self.commits} {self.last_seq}".encode()
+
+
+def mark_of(saved: bytes | None) -> Mark:
+    """The mark that was saved."""
+    return Mark(*map(int, saved.split())) if saved else Mark()

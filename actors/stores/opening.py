@@ -9,7 +9,7 @@ from pathlib import Path
 from actors.model import Seq
 from actors.ports import Clock
 from actors.stores.connection import Connect, Connection, DatabaseDamaged, DatabaseError
-from actors.stores.meta import Meta, node_time_now, settled_realm
+from actors.stores.meta import Meta, mark_of, node_time_now, settled_realm
 from actors.stores.port import Alarm, Opened, StoreError
 from actors.stores.records import DamagedRow
 from actors.stores.salvage import finish_swap, salvage
@@ -64,20 +64,16 @@ class Opening:
             ) from error
 
     def _open(self) -> Sound:
-        log_missing = not self._has_log()
         alarms: tuple[Alarm, ...] = ()
         try:
             self._refuse_headless()
             connection = self._sound_connection()
         except (DatabaseDamaged, DamagedRow) as error:
             alarms = (salvage(self._path, self._connect_configured, str(error), self._clock.wall()),)
-            log_missing = False
             connection = self._sound_connection()
         self._marker.unlink(missing_ok=True)
-        if log_missing and Meta(connection).get("running"):
-            alarms = (*alarms, _log_missing_alarm())
         try:
-            return Sound(connection, begin(connection, self._realm, self._clock, alarms))
+            return begin(connection, self._realm, self._clock, alarms)
         except (DatabaseError, StoreError):
             connection.close()
             raise
@@ -87,6 +83,8 @@ class Opening:
 
     def _refuse_headless(self) -> None:
         """SQLite deletes the log of an empty database and ignores a file without header: not with mail in them."""
+        if self._path.with_name(f"{DATABASE}-journal").exists():
+            return  # the power went while the database was made: SQLite takes it back
         size = self._path.stat().st_size if self._path.exists() else 0
         if size == 0 and self._has_log():
             raise DatabaseDamaged("the database file is empty, its log is not")
@@ -102,7 +100,7 @@ class Opening:
             if migrate(connection) > 0 and checked:
                 _check(connection)
             meta = Meta(connection)
-            for name in ("node_key", "realm", "clock", "last_seq"):
+            for name in ("node_key", "realm", "clock", "mark"):
                 meta.get(name)
         except (DatabaseError, DamagedRow, StoreError):
             connection.close()
@@ -122,34 +120,24 @@ class Opening:
         return connection
 
 
-def begin(connection: Connection, wanted_realm: str | None, clock: Clock, alarms: tuple[Alarm, ...] = ()) -> Opened:
+def begin(connection: Connection, wanted_realm: str | None, clock: Clock, alarms: tuple[Alarm, ...] = ()) -> Sound:
     """Read what a database remembers of itself, or settle it in a new one. Raises `RealmMismatch`."""
     meta = Meta(connection)
     realm = settled_realm(meta.get("realm"), wanted_realm)
     node_key = meta.get("node_key") or secrets.token_bytes(32)
     row = connection.fetchone("SELECT max(seq) FROM message")
-    last_seq = max(int(meta.get("last_seq") or 0), (row and row[0]) or 0)
+    mark = mark_of(meta.get("mark"))
+    last_seq = max(mark.last_seq, (row and row[0]) or 0)
     node_time = node_time_now(meta.get("clock"), clock.wall())
     connection.execute("BEGIN IMMEDIATE")
     meta.put("realm", realm.encode())
     meta.put("node_key", node_key)
-    meta.put("running", b"yes")
     connection.execute("COMMIT")
-    # From here on a database without its log tells that the log was taken away.
-    connection.fetchone("PRAGMA wal_checkpoint(PASSIVE)")
-    return Opened(node_key, realm, node_time - clock.monotonic(), Seq(last_seq), alarms)
+    opened = Opened(node_key, realm, node_time - clock.monotonic(), Seq(last_seq), alarms)
+    return Sound(connection, opened, mark.commits)
 
 
 def _check(connection: Connection) -> None:
     row = connection.fetchone("PRAGMA integrity_check(1)")
     if row is None or row[0] != "ok":
         raise DatabaseDamaged(str(row[0]) if row else "no answer to the integrity check")
-
-
-def _log_missing_alarm() -> Alarm:
-    return Alarm(
-        "database-damaged",
-        "The write-ahead log of the database is missing: what was accepted since it was last moved into the "
-        "database may be lost.",
-        "Find out who removed the file ending in -wal. If you have it, stop the node, put it back, start again.",
-    )

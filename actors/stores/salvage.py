@@ -10,7 +10,7 @@ from actors.stores.carve import Carved, carve
 from actors.stores.connection import Connection
 from actors.stores.ended import EndedLog
 from actors.stores.ledger import Ledger
-from actors.stores.meta import Meta, node_time_now
+from actors.stores.meta import Mark, Meta, mark_of, node_time_now
 from actors.stores.port import Alarm
 from actors.stores.records import read_meta
 from actors.stores.schema import migrate
@@ -72,8 +72,8 @@ def _copy(carved: Carved, connection: Connection, wall: float) -> tuple[int, int
         connection.executemany(f"INSERT INTO {table} VALUES ({','.join('?' * columns)})", rows) if rows else 0
         saved += len(rows)
     meta = Meta(connection)
-    last_seq = max(carved.last_seq, int(_value(carved, "last_seq") or 0))
-    meta.put("last_seq", str(last_seq).encode())
+    mark = mark_of(_value(carved, "mark"))
+    meta.put("mark", Mark(mark.commits, max(carved.last_seq, mark.last_seq)).saved())
     now = node_time_now(_value(carved, "clock"), wall)
     if carved.keys:
         Ledger(connection).add(list(carved.keys.values()), now)

@@ -10,12 +10,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import msgspec
+
 from actors.ports import Clock
 from actors.stores.ballast import Ballast
 from actors.stores.connection import Connect, Connection, Sqlite3Connection
 from actors.stores.lock import FolderLock
 from actors.stores.opening import DATABASE, Opening, mark_damaged
+from actors.stores.port import Alarm
 from actors.stores.tables import Sound, TableStore
+from actors.stores.witness import Witness
 
 
 class Folder:
@@ -31,11 +35,24 @@ class Folder:
         self._lock = FolderLock(self._folder)
         try:
             sound = self._opening.open()
+            self._witness = Witness(self._folder)
         except BaseException:
             self._lock.release()
             raise
         self._ballast.hold()
-        return sound
+        return self._testified(sound)
+
+    def _testified(self, sound: Sound) -> Sound:
+        """Ask the witness whether commits are missing; where something was salvaged, the alarm is there already."""
+        missing = self._witness.read() - sound.commits
+        self._witness.write(sound.commits)
+        if missing <= 0 or sound.opened.alarms:
+            return sound
+        return sound._replace(opened=msgspec.structs.replace(sound.opened, alarms=(_missing(missing),)))
+
+    def committed(self, commits: int) -> None:
+        """Tell the witness."""
+        self._witness.write(commits)
 
     def mark_damaged(self) -> None:
         """Have the next start check the whole database."""
@@ -59,6 +76,7 @@ class Folder:
 
     def release(self) -> None:
         """Free the folder."""
+        self._witness.close()
         self._lock.release()
 
 
@@ -69,3 +87,12 @@ class SqliteStore(TableStore):
         self, *, data_dir: Path, realm: str | None, clock: Clock, connect: Connect = Sqlite3Connection
     ) -> None:
         super().__init__(Folder(data_dir, realm, clock, connect), clock)
+
+
+def _missing(commits: int) -> Alarm:
+    return Alarm(
+        "database-damaged",
+        f"The newest {commits} commits are missing from the database: its write-ahead log was removed or damaged, "
+        "or an older database was put in its place. What was accepted then is lost here.",
+        "If you have the file ending in -wal of before, stop the node, put it back and start again.",
+    )

@@ -21,8 +21,8 @@ from actors.stores.connection import (
 )
 from actors.stores.ended import EndedLog
 from actors.stores.ledger import Ledger
-from actors.stores.meta import Meta, node_time_saved
-from actors.stores.port import Found, Opened, Result, Stats, StoreFailed, StoreFull, Write
+from actors.stores.meta import Mark, Meta, node_time_saved
+from actors.stores.port import Found, Opened, Result, Stats, StoreError, StoreFailed, StoreFull, Write
 from actors.stores.reader import Reader
 
 SAVE_CLOCK = 10.0
@@ -38,6 +38,8 @@ class Sound(NamedTuple):
 
     connection: Connection
     opened: Opened
+    commits: int
+    """How many commits it has seen in its life."""
 
 
 class Place(Protocol):
@@ -45,6 +47,9 @@ class Place(Protocol):
 
     def open(self) -> Sound:
         """Take the place and open the database, salvaged if need be. Raises `StoreError`."""
+
+    def committed(self, commits: int) -> None:
+        """The commit of this number was done."""
 
     def mark_damaged(self) -> None:
         """Have the next start check the whole database."""
@@ -86,7 +91,12 @@ class TableStore:
         """Take the place; put aside and salvage what is damaged."""
         if self._opened is None:
             sound = self._place.open()
-            self._take(sound)
+            try:
+                self._take(sound)
+            except DatabaseError as error:
+                sound.connection.close()
+                self._place.release()
+                raise StoreError(f"Cannot read the database: {error}. Look at the disk.") from error
             self._opened = sound.opened
         return msgspec.structs.replace(self._opened, last_seq=self._last_seq)
 
@@ -100,7 +110,7 @@ class TableStore:
         self._last_seq = sound.opened.last_seq
         self._clock_saved = self._clock.monotonic()
         self._messages: int | None = None
-        self._commits = 0
+        self._commits = self._commits_before = sound.commits
         self._put_aside = 0
         self._pages_per_row = 1.0
         self._log_weight = 0
@@ -165,8 +175,7 @@ class TableStore:
         return StoreFailed(f"{type(error).__name__}: {error}")
 
     def _write_marks(self, batch: Batch, moment: Moment) -> None:
-        if batch.last_seq != self._last_seq:
-            self._meta.put("last_seq", str(batch.last_seq).encode())
+        self._meta.put("mark", Mark(self._commits + 1, batch.last_seq).saved())
         if moment.monotonic - self._clock_saved >= SAVE_CLOCK:
             self._meta.put("clock", node_time_saved(moment.node, moment.wall))
 
@@ -178,6 +187,7 @@ class TableStore:
         if self._messages is not None:
             self._messages += batch.growth
         self._commits += 1
+        self._place.committed(self._commits)
         self._put_aside += batch.damaged
         self._log_weight += batch.weight + COMMIT_PAGES
 
@@ -229,7 +239,7 @@ class TableStore:
             users=users,
             bytes=self._place.size(),
             damaged=damaged,
-            commits=self._commits,
+            commits=self._commits - self._commits_before,
             oldest_age=max(0.0, self._clock.wall() - oldest.envelope.accepted) if oldest else 0.0,
         )
 
@@ -305,7 +315,6 @@ class TableStore:
                 return  # closing would write; the next start finds out what is on the disk
             with suppress(DatabaseError):  # on a full or failing disk the older mark does
                 self._meta.put("clock", node_time_saved(moment.node, moment.wall))
-                self._meta.put("running", b"")
             self._place.close(self._connection)
         finally:
             self._place.release()
