@@ -19,7 +19,7 @@ from actors.messages.client_manager import (
 )
 from actors.messages.lifecycle import ListenFailed, Listening, Ping, Wake
 from actors.messages.monitor import CountFacts, MonitorCommand, SetGauges
-from actors.messages.sip_adapter import AnswerRequests, CloseFlow, SendRequests, SipAdapterCommand
+from actors.messages.sip_adapter import AnswerRequests, CloseFlow, ReportBacklog, SendRequests, SipAdapterCommand
 from actors.model import Flow
 from actors.ref import Ref
 from sip_adapter.domains import Domains
@@ -104,6 +104,8 @@ class SipAdapter(ActorBase[SipAdapterCommand]):
                 self._endpoint.send(message.items, self.clock.monotonic())
             case AnswerRequests():
                 self._endpoint.answer(message.items, self.clock.monotonic(), self.clock.wall())
+            case ReportBacklog():
+                self._endpoint.backlog(message.messages)
             case CloseFlow():
                 self._network.close_flow(message.flow)
             case Wake():

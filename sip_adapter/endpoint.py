@@ -20,6 +20,7 @@ from sip_adapter.framer import Event, KeepAlive
 from sip_adapter.large import Dial, LargeRequests
 from sip_adapter.limits import Limits
 from sip_adapter.message import Request, Response
+from sip_adapter.overload import PendingLimit
 from sip_adapter.policy import OPTIONS_HEADERS, check
 from sip_adapter.quick import QuickReader
 from sip_adapter.transaction import (
@@ -98,6 +99,7 @@ class SipEndpoint:
         self._server = ServerTransactions()
         self._client = ClientTransactions()
         self._reader = QuickReader(domains, realm, limits.max_body)
+        self._entry = PendingLimit(limits.max_pending)
         self._large = LargeRequests(limits.max_dialled)
         self._seen: set[Flow] = set()
         self._seen_until = 0.0
@@ -165,6 +167,7 @@ class SipEndpoint:
 
     def answer(self, items: Iterable[Answer], now: float, wall: float) -> None:
         """Answer requests in progress; `wall` is seconds since 1970."""
+        newest = float("-inf")
         for item in items:
             pending = self._server.end(item.transaction)
             if pending is None:
@@ -175,6 +178,14 @@ class SipEndpoint:
                 # A challenge is made anew for a repeat (RFC 3261 8.2.7): strangers cost no memory.
                 self._server.remember(item.transaction, answer, now)
             self._reply(pending.head, pending.back, answer)
+            if item.status == 202 and pending.arrived > newest:
+                newest = pending.arrived
+        if newest != float("-inf"):
+            self._entry.answered(now - newest, now)
+
+    def backlog(self, messages: int) -> None:
+        """So many messages wait behind the actors for devices that answer."""
+        self._entry.backlog = messages
 
     def send(self, items: Iterable[OutboundRequest], now: float) -> None:
         """Send requests to devices."""
@@ -276,7 +287,7 @@ class SipEndpoint:
             self._reply(head, back, answer)
             return True
         if is_message:
-            if server.messages < self._limits.max_pending:
+            if server.messages < self._entry.limit:
                 return False
         elif server.registers < self._limits.max_pending_registers:
             return False

@@ -31,7 +31,7 @@ from actors.messages.client_manager import (
 from actors.messages.lifecycle import CommandFailed, Ping, Wake
 from actors.messages.monitor import CountFacts, JourneySteps, MonitorCommand, ReportEvent, SetGauges
 from actors.messages.router import MessagesRouted, RouterCommand
-from actors.messages.sip_adapter import AnswerRequests, SipAdapterCommand
+from actors.messages.sip_adapter import AnswerRequests, ReportBacklog, SipAdapterCommand
 from actors.messages.storage import (
     AccountSaved,
     ExpiredFound,
@@ -50,6 +50,8 @@ from actors.ref import Ref
 
 REPEAT_AFTER = 0.2
 """Seconds until a command that Router or Storage failed on is repeated."""
+BACKLOG_INTERVAL = 0.025
+"""Seconds between two reports of the backlog."""
 
 
 class ClientManager(ActorBase[ClientManagerCommand]):
@@ -88,6 +90,8 @@ class ClientManager(ActorBase[ClientManagerCommand]):
         self._wake_number = 0
         self._next_wake = float("inf")
         self._expiry_due = 0.0
+        self._backlog = 0
+        self._backlog_due = 0.0
 
     def on_start(self) -> None:
         """Ask the store for what outlived the last run."""
@@ -262,8 +266,22 @@ class ClientManager(ActorBase[ClientManagerCommand]):
         self._intake.flush()
         self._registrations.flush()
         self._accounts.flush()
+        self._tell_backlog()
         self._report()
         self._schedule()
+
+    def _tell_backlog(self) -> None:
+        """Tell the border how much waits for devices that answer, now and then, and that nothing does any more."""
+        if not self._starting.loaded:
+            return
+        now = self.clock.monotonic()
+        if now < self._backlog_due:
+            return
+        self._backlog_due = now + BACKLOG_INTERVAL
+        backlog = self._core.deliveries.backlog(now)
+        if backlog != self._backlog:
+            self._backlog = backlog
+            self._core.refs.sip_adapter.tell(ReportBacklog(messages=backlog))
 
     def _report(self) -> None:
         outbox, monitor, wall = self._core.outbox, self._core.refs.monitor, self.clock.wall()

@@ -93,4 +93,10 @@ class CloseFlow(Value, frozen=True, gc=False):
     flow: Flow
 
 
-SipAdapterCommand = AnswerRequests | SendRequests | CloseFlow | Wake | Ping
+class ReportBacklog(Value, frozen=True, gc=False):
+    """So many messages wait in memory for devices that do answer: the border lets fewer in (PROTOCOL 5)."""
+
+    messages: int
+
+
+SipAdapterCommand = AnswerRequests | SendRequests | CloseFlow | ReportBacklog | Wake | Ping

@@ -24,6 +24,8 @@ from actors.state.timers import Deadlines
 
 BUFFER = 32
 """Messages of one device kept in memory behind the one in flight; what is more is read from the disk again."""
+ANSWERS_WITHIN = 1.0
+"""Seconds; a device that has not answered for so long is not what makes mail wait in an overloaded node."""
 TRIES = 5
 """Unanswered tries of one message, each with a sign of life before it, until it steps aside (PROTOCOL 12)."""
 BACKOFF_BASE = 2.0
@@ -201,6 +203,11 @@ class Deliveries:
 
     # Ends from outside.
 
+    def backlog(self, now: float) -> int:
+        """Count what waits in memory behind messages on their way to devices that do answer."""
+        recent = now - ANSWERS_WITHIN
+        return sum([len(w.buffer) + (BUFFER if w.behind else 0) for w in self._deliveries.values() if w.sent > recent])
+
     def is_in_flight(self, user: UserName, seq: Seq) -> bool:
         """Tell whether any device of the user is being sent this message."""
         return any(
@@ -301,7 +308,7 @@ class Deliveries:
                 return
             else:
                 del window.buffer[0]
-                self._send(window, device, binding, message)
+                self._send(window, device, binding, message, now)
                 return
         if window.reading or device.since == UNSAVED:
             return
@@ -330,13 +337,14 @@ class Deliveries:
             return False
         return message.seq > device.since or self.is_open(message)
 
-    def _send(self, window: Window, device: Device, binding: Binding, message: StoredMessage) -> None:
+    def _send(self, window: Window, device: Device, binding: Binding, message: StoredMessage, now: float) -> None:
         envelope = message.envelope
         attempt = device.attempt if device.attempt_seq == message.seq else 0
         number = next(self._numbers)
         window.in_flight = message
         window.binding = binding
         window.delivery = number
+        window.sent = now
         self._deliveries[number] = window
         token = delivery_token(self._node_key, envelope.id, device.key, attempt)
         self._outbox.sends.append(message_request(number, window.user, binding, envelope, token, attempt))

@@ -10,7 +10,7 @@ class Window:
 
     __slots__ = (
         "acking", "alive", "aside_due", "behind", "binding", "buffer", "cursor", "delivery", "device", "failures",
-        "in_flight", "poked", "probe", "reading", "tries", "user",
+        "in_flight", "poked", "probe", "reading", "sent", "tries", "user",
     )  # fmt: skip
 
     def __init__(self, user: UserName, device: DeviceKey, cursor: Seq) -> None:
@@ -34,5 +34,7 @@ class Window:
         self.alive = True
         """There was a sign of life since the last unanswered try."""
         self.poked = float("-inf")
+        self.sent = float("-inf")
+        """When the message in flight was sent, in monotonic seconds."""
         self.probe = 0
         """The delivery number of an OPTIONS under way; 0: none."""
