@@ -69,7 +69,80 @@ def contact(
     )
 
 
-class Bench:
+class Requests:
+    """Makes what clients send, each with names of its own."""
+
+    def __init__(self) -> None:
+        self._numbers = itertools.count(1)
+
+    def now(self) -> float:
+        """Monotonic seconds at which a submission arrives."""
+        return 1000.0
+
+    def registration(
+        self,
+        user: str,
+        *contacts: ContactItem,
+        over: Flow | None = None,
+        expires: int | None = 3600,
+        star: bool = False,
+        call_id: bytes = b"",
+        cseq: int | None = None,
+        credentials: DigestResponse | None = None,
+    ) -> Registration:
+        """Make a REGISTER; a fresh CSeq unless one is given."""
+        number = next(self._numbers)
+        return Registration(
+            transaction=TransactionKey(b"r%d" % number),
+            flow=over or flow(),
+            user=UserName(user),
+            aor_host=HOST,
+            from_user=UserName(user),
+            call_id=call_id or b"reg-" + user.encode(),
+            cseq=number if cseq is None else cseq,
+            contacts=contacts,
+            star=star,
+            expires=expires,
+            credentials=credentials,
+        )
+
+    def submission(
+        self,
+        sender: str,
+        recipient: str,
+        body: bytes = b"hello",
+        *,
+        over: Flow | None = None,
+        call_id: bytes = b"",
+        cseq: int = 1,
+        headers: tuple[Header, ...] = TEXT,
+        life: float | None = None,
+        ours: bool = True,
+        client_id: str = "",
+        credentials: DigestResponse | None = None,
+        arrived: float | None = None,
+    ) -> Submission:
+        """Make a MESSAGE; a fresh Call-ID unless one is given."""
+        number = next(self._numbers)
+        return Submission(
+            transaction=TransactionKey(b"m%d" % number),
+            flow=over or flow(),
+            sender=UserName(sender),
+            sender_is_ours=ours,
+            recipient=UserName(recipient),
+            call_id=call_id or b"call-%d" % number,
+            from_tag=b"tag",
+            cseq=cseq,
+            headers=headers,
+            body=body,
+            arrived=self.now() if arrived is None else arrived,
+            life=None if life is None else Seconds(life),
+            client_id=client_id,
+            credentials=credentials,
+        )
+
+
+class Bench(Requests):
     """Drive it with `register`, `send`, `respond`, `advance`, `restart`; look at `answers`, `sends` and the store."""
 
     def __init__(
@@ -83,6 +156,7 @@ class Bench:
         store: Store | None = None,
         seed: int = 1,
     ) -> None:
+        super().__init__()
         self.simulation = Simulation(seed)
         self.clock = self.simulation.clock
         self.disk = Disk()
@@ -90,7 +164,6 @@ class Bench:
         self.failures: list[ActorFailed] = []
         self._parts = (client_manager, router, storage)
         self._store = store
-        self._numbers = itertools.count(1)
         self._taken = 0
         self.start()
 
@@ -104,6 +177,10 @@ class Bench:
         self.disk.close()
         if kind is None:
             assert not self.failures, self.failures[0].trace
+
+    def now(self) -> float:
+        """Now."""
+        return self.clock.monotonic()
 
     # The node.
 
@@ -210,73 +287,11 @@ class Bench:
         stats = self.ask(lambda reply: ReadStoreStats(reply_to=reply, request=1), StoreStatsRead, self.storage)
         return int(stats.messages)
 
-    def registration(
-        self,
-        user: str,
-        *contacts: ContactItem,
-        over: Flow | None = None,
-        expires: int | None = 3600,
-        star: bool = False,
-        call_id: bytes = b"",
-        cseq: int | None = None,
-        credentials: DigestResponse | None = None,
-    ) -> Registration:
-        """Make a REGISTER; a fresh CSeq unless one is given."""
-        number = next(self._numbers)
-        return Registration(
-            transaction=TransactionKey(b"r%d" % number),
-            flow=over or flow(),
-            user=UserName(user),
-            aor_host=HOST,
-            from_user=UserName(user),
-            call_id=call_id or b"reg-" + user.encode(),
-            cseq=number if cseq is None else cseq,
-            contacts=contacts,
-            star=star,
-            expires=expires,
-            credentials=credentials,
-        )
-
     def register(self, user: str, *contacts: ContactItem, **more: Any) -> Answer:
         """REGISTER (the user's usual device, if none is named), and the answer."""
         request = self.registration(user, *(contacts or (contact(user, instance=f"urn:{user}"),)), **more)
         self.tell(RegisterContacts(items=(request,)))
         return self.answer(request)
-
-    def submission(
-        self,
-        sender: str,
-        recipient: str,
-        body: bytes = b"hello",
-        *,
-        over: Flow | None = None,
-        call_id: bytes = b"",
-        cseq: int = 1,
-        headers: tuple[Header, ...] = TEXT,
-        life: float | None = None,
-        ours: bool = True,
-        client_id: str = "",
-        credentials: DigestResponse | None = None,
-        arrived: float | None = None,
-    ) -> Submission:
-        """Make a MESSAGE; a fresh Call-ID unless one is given."""
-        number = next(self._numbers)
-        return Submission(
-            transaction=TransactionKey(b"m%d" % number),
-            flow=over or flow(),
-            sender=UserName(sender),
-            sender_is_ours=ours,
-            recipient=UserName(recipient),
-            call_id=call_id or b"call-%d" % number,
-            from_tag=b"tag",
-            cseq=cseq,
-            headers=headers,
-            body=body,
-            arrived=self.clock.monotonic() if arrived is None else arrived,
-            life=None if life is None else Seconds(life),
-            client_id=client_id,
-            credentials=credentials,
-        )
 
     def send(self, sender: str, recipient: str, body: bytes = b"hello", **more: Any) -> Answer:
         """MESSAGE, and the answer."""
