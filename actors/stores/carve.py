@@ -41,12 +41,12 @@ class Carved:
     def add(self, row: Row) -> None:
         """Sort in one row as it was found: table rows begin with their row id, the others come from an index."""
         match row:
-            case (bytes() as key, str()) if len(key) == KEY_SIZE:
-                self.keys[key] = row
+            case (int(), None, bytes() as key, str() as name) if len(key) == KEY_SIZE:
+                self.keys[key] = (key, name)
             case (int() as seq, None, str(), str(), int(), int(), bytes(), int()):
                 self._add_message((seq, *row[2:]))
-            case (int(), str() as name, str(), str(), float(), float(), str(), str()):
-                self.ended[name] = row[1:]
+            case (str() as name, str(), str(), int() | float(), int() | float(), str(), str()) if name:
+                self.ended[name] = row
             case (int(), str(), str(), bytes(), int()):
                 self._add_device(row[1:])
             case (int(), str() as name, bytes(), int()):

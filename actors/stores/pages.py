@@ -48,11 +48,12 @@ class Pages:
         for number in range(1, self.count + 1):
             page = self.page(number)
             start = FIRST_HEADER if number == 1 else 0
-            if len(page) == PAGE and page[start] in (TABLE_LEAF, INDEX_LEAF, INDEX_INTERIOR):
-                yield from self._rows_of(page, start)
+            if len(page) == PAGE:
+                # A page of another kind has no rows, but the byte that says so may be the damaged one.
+                kind = page[start] if page[start] in (INDEX_LEAF, INDEX_INTERIOR) else TABLE_LEAF
+                yield from self._rows_of(page, start, kind)
 
-    def _rows_of(self, page: bytes, start: int) -> Iterator[Row]:
-        kind = page[start]
+    def _rows_of(self, page: bytes, start: int, kind: int) -> Iterator[Row]:
         cells = int.from_bytes(page[start + 3 : start + 5])
         pointers = start + (12 if kind == INDEX_INTERIOR else 8)
         for index in range(min(cells, PAGE // 4)):
