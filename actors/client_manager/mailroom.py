@@ -88,7 +88,7 @@ class Mailroom:
         core, now = self._core, self._core.now()
         envelope = what.ending.envelope
         core.outbox.step(Step.ENDED, envelope.id, f"{what.ending.end}: {what.ending.reason}")
-        core.outbox.count(f"messages_{what.ending.end}_total")
+        core.outbox.count(f'messages_ended_total{{end="{what.ending.end}"}}')
         item = what.item
         if isinstance(item, Acknowledgement):
             core.deliveries.committed(item.user, item.device, item.seq, now, removed=item.remove)

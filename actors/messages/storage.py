@@ -76,7 +76,10 @@ class MessagesStored(Value, frozen=True, gc=False):
 
 
 class FindAccepted(Value, frozen=True, gc=False):
-    """Look up ingress keys without storing (a stale nonce, PROTOCOL 6); answered by `MessagesStored`, KNOWN or REFUSED."""
+    """Look up ingress keys without storing (a stale nonce, PROTOCOL 6).
+
+    Answered by `MessagesStored`, each KNOWN or REFUSED.
+    """
 
     reply_to: Ref[MessagesStored | CommandFailed]
     request: int
@@ -185,7 +188,8 @@ class SaveRegistration(Value, frozen=True, gc=False):
     request: int
     user: UserName
     devices: tuple[Device, ...]
-    """`since` and `cursor` count only for devices the store does not have yet; `since` < 0 (-1) asks it to fill in its newest seq."""
+    """`since` and `cursor` count only for devices the store does not have yet; a `since` of -1 asks it to fill in its
+    newest seq."""
     create: bool = False
     """Create the account first (open mode)."""
     forget: tuple[DeviceKey, ...] = ()
@@ -218,7 +222,10 @@ class SaveAccounts(Value, frozen=True, gc=False):
 
 
 class RemoveAccount(Value, frozen=True, gc=False):
-    """Remove an account with its devices and bindings; its mailbox must have been ended before, what is left is ended UNDELIVERABLE."""
+    """Remove an account with its devices and bindings.
+
+    Its mailbox should have been ended before; what is left is ended UNDELIVERABLE.
+    """
 
     reply_to: Ref[AccountSaved | CommandFailed]
     request: int
@@ -270,8 +277,11 @@ class OpenStore(Value, frozen=True, gc=False):
 
 
 class StoreOpened(Value, frozen=True, gc=False):
-    """The store is open. Node time is `node_offset` + the clock's monotonic seconds: it goes on where the last run ended,
-    plus the wall-clock time between (0 to one day), so that a wrong clock expires nothing (PROTOCOL 15)."""
+    """The store is open.
+
+    Node time is `node_offset` + the clock's monotonic seconds: it goes on where the last run ended, plus the wall-clock
+    time between (0 to one day), so that a wrong clock expires nothing (PROTOCOL 15).
+    """
 
     request: int
     node_key: bytes

@@ -29,8 +29,8 @@ def load_class(role: str, name: str) -> type[Any]:
 
 
 def group(role: str) -> str:
-    """Name the entry point group of a replaceable part."""
-    return f"angarium.{role[:-1]}ies" if role.endswith("y") else f"angarium.{role}s"
+    """Name the entry point group of a replaceable part: `angarium.routers`."""
+    return f"angarium.{role}s"
 
 
 def _entry_point(role: str, name: str) -> type[Any]:

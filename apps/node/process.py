@@ -35,6 +35,7 @@ ALGORITHMS = {
 SWITCH_INTERVAL = 0.0005
 """Seconds for which the loop's thread may keep the interpreter from the store's: with Python's own 5 ms a commit waits
 longer for its turn than for the disk (at 6,000 messages/s the median delay was 600 ms, with this it is 40 ms)."""
+SHIPPED_STORES = {"sqlite": "actors.stores.sqlite:SqliteStore", "memory": "actors.stores.memory:MemoryStore"}
 REPLACEABLE = ("monitor", "router", "storage", "client_manager", "sip_adapter")
 
 
@@ -65,17 +66,13 @@ def make_store(config: NodeConfig, clock: Clock, realm: str | None) -> Store:
 
     `realm` None: whatever the folder has, and the default in a new one.
     """
-    if config.store == "sqlite":
-        from actors.stores.sqlite import SqliteStore
-
-        store: Store = SqliteStore(data_dir=config.data, realm=realm, clock=clock)
-    elif config.store == "memory":
-        from actors.stores.memory import MemoryStore
-
-        store = MemoryStore(data_dir=config.data, realm=realm, clock=clock)
+    if config.store in SHIPPED_STORES:  # known without a look at what is installed, which takes its time
+        kind = load_class("store", SHIPPED_STORES[config.store])
     else:
-        store = load_class("store", config.store)(data_dir=config.data, realm=realm, clock=clock)
+        kind = load_class("store", config.store)
+    store: Store = kind(data_dir=config.data, realm=realm, clock=clock)
     try:
+        config.data.mkdir(mode=0o700, parents=True, exist_ok=True)
         store.open()
     except StoreError as error:
         raise Failure(f"cannot open {config.data}", why=str(error), code=Exit.CONFIG) from error
