@@ -19,8 +19,8 @@ PHONES = 5
 MAILBOX = "mailbox"
 """The user as whom our own client listens through all kills."""
 BOX_SENDERS = 2
-SETTLE = 60.0
-"""Seconds within which everything accepted must have arrived after the last restart."""
+SETTLE = 45.0
+"""Seconds without progress, after the last restart, until what has not arrived is lost: more than Timer F."""
 
 
 @dataclass(frozen=True)
@@ -112,8 +112,13 @@ def kill_run(
 
 
 def settle(exchange: Exchange, log: Log, within: float = SETTLE) -> bool:
-    """Wait until every sender has its answer and every accepted message has arrived."""
-    return wait_until(lambda: exchange.quiet and log.outstanding() == 0, within)
+    """Wait until every sender has its answer and every accepted message has arrived, as long as there is progress."""
+    left = log.outstanding() + 1
+    while log.outstanding() < left:
+        left = log.outstanding()
+        if wait_until(lambda: exchange.quiet and log.outstanding() == 0, within):
+            return True
+    return False
 
 
 def run_in(folder: Path, *, kills: int, seed: int) -> KillRun:

@@ -65,8 +65,9 @@ class Log:
         self.path = path
         self._file = path.open("a", encoding="utf-8")
         self._lock = threading.Lock()
-        self._accepted: set[str] = set()
+        self._accepted = 0
         self._delivered: set[str] = set()
+        self._outstanding: set[str] = set()
 
     def __enter__(self) -> Self:
         return self
@@ -81,19 +82,17 @@ class Log:
         with self._lock:
             self._file.write(json.dumps([what, body, id, branch]) + "\n")
             if what == "accepted":
-                self._accepted.add(body)
+                self._accepted += 1
+                # It may have arrived before: then only the 202 was lost on its first way.
+                if body not in self._delivered:
+                    self._outstanding.add(body)
             elif what in ("delivered", "kept"):
                 self._delivered.add(body)
+                self._outstanding.discard(body)
 
     def outstanding(self) -> int:
         """Count what is accepted and not yet delivered, at this instant."""
-        with self._lock:
-            return len(self._accepted - self._delivered)
-
-    def accepted(self) -> int:
-        """Count what is accepted so far."""
-        with self._lock:
-            return len(self._accepted)
+        return len(self._outstanding)
 
     def facts(self) -> Iterator[Fact]:
         """Read the log back."""

@@ -24,6 +24,8 @@ T2 = 4.0
 TIMER_F = 64 * T1
 """RFC 3261 17.1.2.2."""
 EXPIRES = 7200
+BACKLOG = 200
+"""Senders pause while more than this many accepted messages have not arrived: phones are slower than senders."""
 
 
 def header(message: bytes, name: str) -> str:
@@ -175,7 +177,7 @@ class Sender:
     def tick(self, now: float) -> None:
         """Send the next message, or the last one again."""
         if self.idle:
-            if self.active.is_set() and now >= self._pause:
+            if self.active.is_set() and now >= self._pause and self.log.outstanding() < BACKLOG:
                 self._send(now)
         elif now - self._started > TIMER_F:
             self.log.add("unanswered", self._body)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shutil
 import sys
 import tempfile
 import time
@@ -17,11 +18,13 @@ def main() -> int:
     parser.add_argument("--kills", type=int, default=100)
     parser.add_argument("--seed", type=int, default=int(time.time()))
     given = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="angarium-kills-") as folder:
-        run = run_in(Path(folder), kills=given.kills, seed=given.seed)
+    folder = Path(tempfile.mkdtemp(prefix="angarium-kills-"))
+    run = run_in(folder, kills=given.kills, seed=given.seed)
     sys.stdout.write(run.line("D1") + "\n")
     if run.verdict.failures:
-        sys.stderr.write(f"{run.verdict}\n")
+        sys.stderr.write(f"{run.verdict}\nthe log and the node's data are kept in {folder}\n")
+    else:
+        shutil.rmtree(folder)
     return int(run.verdict.failures > 0 or run.with_mail < run.kills)
 
 
