@@ -18,24 +18,21 @@ import time
 from array import array
 from typing import Any
 
-BATCH = 256
-"""Datagrams read in one wake-up."""
+from sip_adapter.transport.mmsg import DatagramBatches
+
 PAUSE = 0.0005
 """Seconds between two looks at the socket: a wake-up per datagram would cost more than its answer."""
-_COPIED = frozenset((b"via", b"v", b"from", b"f", b"call-id", b"i", b"cseq"))
+_COPIED = re.compile(rb"\r\n(?:Via|From|Call-ID|CSeq): [^\r\n]*+")
+_TO = re.compile(rb"\r\nTo: [^\r\n]*+")
 
 
 def _ok(head: bytes) -> bytes:
-    """Make the 200 to a request (RFC 3261 8.2.6.2)."""
-    lines = [b"SIP/2.0 200 OK"]
-    for line in head.split(b"\r\n"):
-        name = line[: line.find(b":")].lower()
-        if name in _COPIED:
-            lines.append(line)
-        elif name in (b"to", b"t"):
-            lines.append(line + b";tag=r")
-    lines.append(b"Content-Length: 0\r\n\r\n")
-    return b"\r\n".join(lines)
+    """Make the 200 to a request of the node, which writes header names in full (RFC 3261 8.2.6.2)."""
+    to = _TO.search(head)
+    if to is None:
+        raise ValueError(f"no To in {head!r}")
+    copied = b"".join(_COPIED.findall(head))
+    return b"SIP/2.0 200 OK%b%b;tag=r\r\nContent-Length: 0\r\n\r\n" % (copied, to.group())
 
 
 class _Run:
@@ -58,29 +55,35 @@ class _Phones:
         self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8 << 20)
         self.sock.bind((node[0], 0))
         self.sock.setblocking(False)
+        self.batches = DatagramBatches(self.sock)
         self.port: int = self.sock.getsockname()[1]
         self.cseq = int(time.time())
         self.registered: set[int] = set()
         self.serial = os.urandom(4).hex()
 
     def read(self) -> None:
-        """Take what has arrived, at most `BATCH` datagrams."""
-        sock, now = self.sock, time.time()
-        for _ in range(BATCH):
-            try:
-                data, source = sock.recvfrom(65535)
-            except BlockingIOError:
-                return
-            if data.startswith(b"MESSAGE "):
+        """Take what has arrived, at most one batch of datagrams, and answer it."""
+        now = time.time()
+        try:
+            arrived = self.batches.receive()
+        except BlockingIOError:
+            return
+        answers: list[bytes] = []
+        sources: list[bytes] = []
+        for data, source in arrived:
+            if data.startswith((b"MESSAGE ", b"OPTIONS ")):
                 head, _, body = data.partition(b"\r\n\r\n")
-                sock.sendto(_ok(head), source)
-                self._count(body, now)
-            elif data.startswith(b"OPTIONS "):
-                sock.sendto(_ok(data.partition(b"\r\n\r\n")[0]), source)
+                answers.append(_ok(head))
+                sources.append(source)
+                if body:
+                    self._count(body, now)
             elif data.startswith(b"SIP/2.0 200"):
                 found = re.search(rb"Call-ID: *r-(\d+)-", data, re.IGNORECASE)
                 if found:
                     self.registered.add(int(found.group(1)))
+        sent = 0
+        while sent < len(answers):
+            sent += self.batches.send(answers[sent:], sources[sent:])
 
     def _count(self, body: bytes, now: float) -> None:
         words = body.split(b" ", 4)
