@@ -131,18 +131,23 @@ class Sqlite3Connection:
 
     def fetchone(self, sql: str, values: Sequence[Any] = ()) -> Row | None:
         """The first row of a query."""
-        try:
-            row: Row | None = self._connection.execute(sql, values).fetchone()
-        except sqlite3.Error as error:
-            raise _translated(error) from error
-        return row
+        rows = self.fetchall(sql, values)
+        return rows[0] if rows else None
 
     def fetchall(self, sql: str, values: Sequence[Any] = ()) -> list[Row]:
-        """All rows of a query."""
+        """All rows of a query. Text that is no UTF-8 is damage: it is read so that its checksum tells."""
+        try:
+            return self._connection.execute(sql, values).fetchall()
+        except sqlite3.Error as error:
+            if hasattr(error, "sqlite_errorcode"):
+                raise _translated(error) from error
+        self._connection.text_factory = _any_text
         try:
             return self._connection.execute(sql, values).fetchall()
         except sqlite3.Error as error:
             raise _translated(error) from error
+        finally:
+            self._connection.text_factory = str
 
     def close(self) -> None:
         """Close it; the last one to close moves the log into the database file."""
@@ -164,6 +169,10 @@ def _widened(sql: str) -> Wide | None:
     if delete is not None:
         return Wide({size: f"{delete[1]} IN ({', '.join('?' * size)})" for size in SIZES}, strict=False)
     return None
+
+
+def _any_text(raw: bytes) -> str:
+    return raw.decode(errors="backslashreplace")
 
 
 def _translated(error: sqlite3.Error) -> DatabaseError:

@@ -8,7 +8,7 @@ from actors.model import Device, DeviceKey, Seq, UserName
 from actors.stores.connection import Connection, Row
 from actors.stores.records import DamagedRow, device_row, read_device, whole_row
 
-SELECT_USER = "SELECT user, key, payload, sum FROM device WHERE user = ? ORDER BY key"
+SELECT_USER = "SELECT user, key, payload, sum, rowid FROM device WHERE user = ? ORDER BY key"
 INSERT_DAMAGED = "INSERT INTO damaged VALUES (?, ?, ?)"
 
 
@@ -89,7 +89,7 @@ class DeviceRows:
 
     def _put_aside(self, row: Row) -> None:
         self._connection.execute(INSERT_DAMAGED, ("device", self._wall, whole_row(row)))
-        self._connection.execute("DELETE FROM device WHERE user = ? AND key = ?", row[:2])
+        self._connection.execute("DELETE FROM device WHERE rowid = ?", row[-1:])
         self.damaged += 1
 
 

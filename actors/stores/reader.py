@@ -67,7 +67,7 @@ class Reader:
 
     def users(self, after: UserName, limit: int) -> tuple[User, ...]:
         """As `Store.read_users`."""
-        sql = "SELECT name, payload, sum FROM account WHERE name > ? ORDER BY name LIMIT ?"
+        sql = "SELECT name, payload, sum, rowid FROM account WHERE name > ? ORDER BY name LIMIT ?"
         users: list[User] = []
         while len(users) < limit:
             rows = self._connection.fetchall(sql, (after, limit - len(users)))
@@ -83,7 +83,7 @@ class Reader:
 
     def user(self, name: UserName) -> User | None:
         """As `Store.read_user`."""
-        rows = self._connection.fetchall("SELECT name, payload, sum FROM account WHERE name = ?", (name,))
+        rows = self._connection.fetchall("SELECT name, payload, sum, rowid FROM account WHERE name = ?", (name,))
         for account in self._sound("account", rows, read_account):
             devices = self._sound("device", self._connection.fetchall(SELECT_USER, (name,)), read_device)
             return User(account, tuple(devices), 1 if self._waiting(name, name) else 0)
@@ -117,7 +117,7 @@ class Reader:
         return self._sound("message", rows, read_message)
 
     def _devices(self, first: UserName, last: UserName) -> dict[UserName, tuple[Device, ...]]:
-        sql = "SELECT user, key, payload, sum FROM device WHERE user BETWEEN ? AND ? ORDER BY user, key"
+        sql = "SELECT user, key, payload, sum, rowid FROM device WHERE user BETWEEN ? AND ? ORDER BY user, key"
         rows = self._connection.fetchall(sql, (first, last))
         grouped = groupby(rows, key=lambda row: row[0])
         return {user: tuple(self._sound("device", list(some), read_device)) for user, some in grouped}
@@ -143,13 +143,13 @@ class Reader:
         return values
 
     def _put_aside(self, table: str, rows: Sequence[Row]) -> None:
-        where = {"message": "seq = ?", "account": "name = ?", "device": "user = ? AND key = ?"}[table]
-        keys = {"message": 1, "account": 1, "device": 2}[table]
+        # By number: the text of a damaged row need not find it.
+        numbers = [(row[0] if table == "message" else row[-1],) for row in rows]
         connection = self._connection
         connection.execute("BEGIN IMMEDIATE")
         try:
             connection.executemany(INSERT_DAMAGED, [(table, self._wall(), whole_row(row)) for row in rows])
-            connection.executemany(f"DELETE FROM {table} WHERE {where}", [row[:keys] for row in rows])
+            connection.executemany(f"DELETE FROM {table} WHERE rowid = ?", numbers)
         except BaseException:
             connection.execute("ROLLBACK")
             raise

@@ -64,8 +64,8 @@ def device_row(user: str, device: Device) -> Row:
 
 
 def read_device(row: Row) -> Device:
-    """The device of a row; raises `DamagedRow`."""
-    user, key, payload, total = row
+    """The device of a row, whatever columns follow; raises `DamagedRow`."""
+    user, key, payload, total, *_ = row
     _verify(f"d|{user}|{key}", payload, total)
     return _read(_decode_device, payload)
 
@@ -77,8 +77,8 @@ def account_row(account: Account) -> Row:
 
 
 def read_account(row: Row) -> Account:
-    """The account of a row; raises `DamagedRow`."""
-    name, payload, total = row
+    """The account of a row, whatever columns follow; raises `DamagedRow`."""
+    name, payload, total, *_ = row
     _verify(f"a|{name}", payload, total)
     return _read(_decode_account, payload)
 
