@@ -21,7 +21,8 @@ WAL = f"{DATABASE}-wal"
 MARKER = "damaged"
 """A file of this name asks for a full check at the next start."""
 CHECKED_SIZE = 48 << 20
-"""Up to this size in bytes a database is checked in full at every start; larger ones when a read finds damage."""
+"""Up to this size in bytes a database is checked in full at every start; a larger one while the node runs, or at the
+start after a read found damage."""
 WAL_HEADER = 32
 MAGIC = b"SQLite format 3\x00"
 PAGE = 4096
@@ -73,7 +74,8 @@ class Opening:
             connection = self._sound_connection()
         self._marker.unlink(missing_ok=True)
         try:
-            return begin(connection, self._realm, self._clock, alarms)
+            sound = begin(connection, self._realm, self._clock, alarms)
+            return sound._replace(checked=self._checked)
         except (DatabaseError, StoreError):
             connection.close()
             raise
@@ -96,8 +98,8 @@ class Opening:
     def _sound_connection(self) -> Connection:
         connection = self._connect_configured(self._path)
         try:
-            checked = self._marker.exists() or self._path.stat().st_size <= CHECKED_SIZE
-            if migrate(connection) > 0 and checked:
+            self._checked = self._marker.exists() or self._path.stat().st_size <= CHECKED_SIZE
+            if migrate(connection) > 0 and self._checked:
                 _check(connection)
             meta = Meta(connection)
             for name in ("node_key", "realm", "clock", "mark"):

@@ -97,6 +97,13 @@ class Reader:
             return Found(stored=stored, queue=queue_of(rows[0]))
         return Found(ended=self._ended.find(message_id))
 
+    def by_number(self, after: Seq, limit: int, last: Seq) -> tuple[list[tuple[QueueName, Seq]], Seq]:
+        """The places of the next messages of any queue, and how far this went: `last` when there are no more."""
+        sql = f"SELECT {MESSAGE_COLUMNS} FROM message NOT INDEXED WHERE seq > ? ORDER BY seq LIMIT ?"
+        rows = self._connection.fetchall(sql, (after, limit))
+        sound = self._sound("message", rows, lambda row: (queue_of(row), read_message(row).seq))
+        return sound, rows[-1][0] if len(rows) == limit else last
+
     def oldest(self) -> StoredMessage | None:
         """The message that has been in custody longest."""
         rows = self._connection.fetchall(f"SELECT {MESSAGE_COLUMNS} FROM message ORDER BY seq LIMIT 1")

@@ -24,6 +24,7 @@ from actors.stores.ledger import Ledger
 from actors.stores.meta import Mark, Meta, node_time_saved
 from actors.stores.port import Found, Opened, Result, Stats, StoreError, StoreFailed, StoreFull, Write
 from actors.stores.reader import Reader
+from actors.stores.scrub import Scrub
 
 SAVE_CLOCK = 10.0
 """Seconds between two savings of node time, if there are writes."""
@@ -40,6 +41,8 @@ class Sound(NamedTuple):
     opened: Opened
     commits: int
     """How many commits it has seen in its life."""
+    checked: bool = True
+    """It was checked in full; else `Scrub` does it."""
 
 
 class Place(Protocol):
@@ -106,6 +109,8 @@ class TableStore:
         self._ledger = Ledger(sound.connection)
         self._ended = EndedLog(sound.connection)
         self._reader = Reader(sound.connection, self._ended, self._clock.wall)
+        last = Seq(0) if sound.checked else sound.opened.last_seq
+        self._scrub = Scrub(sound.connection, self._reader, last)
         self._node_offset = sound.opened.node_offset
         self._last_seq = sound.opened.last_seq
         self._clock_saved = self._clock.monotonic()
@@ -265,6 +270,8 @@ class TableStore:
             self._drop_stale()
             if self._log_weight * self._pages_per_row >= LOG_PAGES:
                 self._move_log()
+            if not self._scrub.done:
+                self._scrub.step()
         except DatabaseFull:
             self._log_weight = 0  # the log stays as it is and goes on growing while there is room
         except DatabaseError as error:

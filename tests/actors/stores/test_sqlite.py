@@ -280,6 +280,56 @@ def test_damage_found_while_running_ends_the_process_and_the_next_start_checks(t
     again.close()
 
 
+def test_a_large_database_is_walked_while_the_node_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("actors.stores.opening.CHECKED_SIZE", 0)
+    with SqliteStore(data_dir=tmp_path, realm=None, clock=VirtualClock()) as held:
+        stored(held, *(item(f"m{n}") for n in range(1000)))
+    hide(tmp_path, seq=700)
+    connections: list[Sqlite3Connection] = []
+
+    def connect(path: Path) -> Sqlite3Connection:
+        connections.append(Sqlite3Connection(path))
+        return connections[-1]
+
+    held = SqliteStore(data_dir=tmp_path, realm=None, clock=VirtualClock(), connect=connect)
+    held.open()
+    assert "m699" not in waiting(held)
+    for _ in range(3):
+        held.tend()
+    with pytest.raises(StoreFailed, match="lacks a row"):
+        held.tend()
+    held.close()
+    connections[-1].close()
+    again = open_store(tmp_path)
+    assert [alarm.name for alarm in again.open().alarms] == ["database-damaged"]
+    assert waiting(again) == [f"m{n}" for n in range(1000)]
+    again.close()
+
+
+def test_a_sound_database_is_walked_to_its_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("actors.stores.opening.CHECKED_SIZE", 0)
+    with SqliteStore(data_dir=tmp_path, realm=None, clock=VirtualClock()) as held:
+        stored(held, *(item(f"m{n}") for n in range(1000)))
+    change(tmp_path, "UPDATE message SET sum = sum + 1 WHERE seq = 900")
+    held = open_store(tmp_path)
+    for _ in range(10):
+        stored(held, item("new", key=b""))
+        held.tend()
+    assert held.damaged() == 1
+    held.close()
+
+
+def hide(folder: Path, seq: int) -> None:
+    """Take one row out of the index of queues, as a damaged page would."""
+    connection = sqlite3.connect(folder / DATABASE, isolation_level=None)
+    connection.execute("DROP INDEX message_queue")
+    connection.execute(f"CREATE INDEX message_queue ON message (queue) WHERE seq <> {seq}")
+    connection.execute("PRAGMA writable_schema = ON")
+    sql = "CREATE INDEX message_queue ON message (queue)"
+    connection.execute("UPDATE sqlite_schema SET sql = ? WHERE name = 'message_queue'", (sql,))
+    connection.close()
+
+
 # Errors and the witness.
 
 
