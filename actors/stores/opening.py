@@ -131,10 +131,11 @@ def begin(connection: Connection, wanted_realm: str | None, clock: Clock, alarms
     mark = mark_of(meta.get("mark"))
     last_seq = max(mark.last_seq, (row and row[0]) or 0)
     node_time = node_time_now(meta.get("clock"), clock.wall())
-    connection.execute("BEGIN IMMEDIATE")
-    meta.put("realm", realm.encode())
-    meta.put("node_key", node_key)
-    connection.execute("COMMIT")
+    if meta.get("realm") is None or meta.get("node_key") is None:  # else nothing is written: a full disk may start
+        connection.execute("BEGIN IMMEDIATE")
+        meta.put("realm", realm.encode())
+        meta.put("node_key", node_key)
+        connection.execute("COMMIT")
     opened = Opened(node_key, realm, node_time - clock.monotonic(), Seq(last_seq), alarms)
     return Sound(connection, opened, mark.commits)
 

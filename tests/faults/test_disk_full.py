@@ -23,7 +23,7 @@ from actors.storage import Command, Storage
 from actors.stores.ballast import SIZE, SPARE, Ballast
 from actors.stores.sqlite import SqliteStore
 from actors.testing import Probe, Started, VirtualClock, running
-from tests.actors.stores.build import BOBS, ack, acknowledge, item, store
+from tests.actors.stores.build import BOBS, ack, acknowledge, item, store, stored
 from tests.faults.mailroom import show
 
 DISK = 32 << 20
@@ -148,6 +148,24 @@ def test_without_ballast_acknowledgements_wait(small_disk: Path, monkeypatch: py
         (small_disk / "filler").unlink()
         started.advance(2)
         probe.expect(MessagesAcknowledged)
+
+
+@pytest.mark.faults
+def test_a_node_starts_on_a_full_disk(small_disk: Path) -> None:
+    clock = VirtualClock()
+    folder = small_disk / "data"
+    with SqliteStore(data_dir=folder, realm=None, clock=clock) as held:
+        results = stored(held, *(item(f"m{n}") for n in range(100)))
+    fill(small_disk, leave=0)
+    held = SqliteStore(data_dir=folder, realm=None, clock=clock)
+    monitor = Probe("monitor")
+    probe = Probe()
+    with running(Storage, clock=clock, store=held, monitor=monitor) as started:
+        acks = [ack(result.seq, result.id, end=End.DELIVERED) for result in results]
+        started.serve(store(item("new"), reply_to=probe), acknowledge(*acks, reply_to=probe))
+        assert probe.expect(MessagesStored).results[0].outcome is StoreOutcome.REFUSED
+        probe.expect(MessagesAcknowledged)
+        assert held.stats().messages == 0
 
 
 def test_ballast_is_held_only_if_room_is_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
