@@ -227,14 +227,14 @@ class Storage(ActorBase[Command]):
         self._wake_later()
 
     def _look_for_room(self) -> None:
-        """Serve as usual again if there is room; else see to what was kept, and look again later."""
-        if self._store.has_room():
+        """See to what was kept; serve as usual again if there is room, else look again later."""
+        if self._kept:
+            self.each([()], self._commit_what_fits, self._give_up)
+        if not self._kept and self._store.has_room():
             self._full = False
             self._monitor.tell(ClearAlarm(FULL_ALARM.name))
         else:
             self._wake_later()
-        if self._kept:
-            self.each([()], self._commit_what_fits, self._give_up)
 
     def _wake_later(self) -> None:
         if not self._waking:
