@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -64,18 +65,32 @@ class ActorRef(Generic[T]):
 
 
 class LateRef(Generic[T]):
-    """A `Ref` whose receiver is set later: actors refer to each other in circles, constructors cannot."""
+    """A `Ref` whose receiver is set later: actors refer to each other in circles, constructors cannot.
 
-    __slots__ = ("_target", "tell")
+    What is told before is kept and handed over in order: a node that starts with mail waiting sends before its network
+    is open.
+    """
+
+    __slots__ = ("_early", "_lock", "_target", "tell")
 
     def __init__(self) -> None:
         self._target: Ref[T] | None = None
-        self.tell: Callable[[T], None] = self._unset
+        self._early: list[T] = []
+        self._lock = threading.Lock()
+        self.tell: Callable[[T], None] = self._keep
 
-    def _unset(self, message: T) -> None:
-        raise LookupError(f"told {type(message).__name__} before the receiver was set")
+    def _keep(self, message: T) -> None:
+        with self._lock:
+            if self._target is None:
+                self._early.append(message)
+                return
+        self._target.tell(message)
 
     def set(self, target: Ref[T]) -> None:
         """Name the receiver; from now on `tell` is its `tell`."""
-        self._target = target
-        self.tell = target.tell
+        with self._lock:
+            for message in self._early:
+                target.tell(message)
+            self._early.clear()
+            self._target = target
+            self.tell = target.tell

@@ -68,7 +68,9 @@ class Deliveries:
             return  # it is on the disk, which is about to be read
         for device in record.devices.values():
             window = self.window(record, device)
-            if window.behind or window.reading or len(window.buffer) >= BUFFER or not device.bindings:
+            # A device whose registration is on its way to the disk must not skip what waits there already.
+            direct = device.bindings and device.since != UNSAVED and len(window.buffer) < BUFFER
+            if window.behind or window.reading or not direct:
                 window.behind = True
             else:
                 window.buffer.append(message)

@@ -114,9 +114,7 @@ def start_node(plan: NodePlan, world: World) -> Node:
     """Start all actors, bottom-up; serves when this returns. Raises NodeFailed, and nothing runs then."""
     supervisor: LateRef[Any] = LateRef()
     sip_adapter: LateRef[Any] = LateRef()
-    context = Context(
-        clock=world.clock, scheduler=world.scheduler, supervisor=supervisor, dead_letters=DeadLetters()
-    )
+    context = Context(clock=world.clock, scheduler=world.scheduler, supervisor=supervisor, dead_letters=DeadLetters())
     started: list[ActorRef[Any]] = []
 
     def start(actor: type[ActorBase[Any]], runtime: Runtime, **arguments: Any) -> ActorRef[Any]:
@@ -124,7 +122,26 @@ def start_node(plan: NodePlan, world: World) -> Node:
         started.append(ref)
         return ref
 
+    try:
+        return _start_all(plan, world, start, supervisor, sip_adapter, context)
+    except BaseException as error:
+        for ref in reversed(started):
+            ref.pykka_ref.stop(timeout=10)
+        if isinstance(error, TimeoutError):
+            raise NodeFailed(str(error)) from error
+        raise
+
+
+def _start_all(
+    plan: NodePlan,
+    world: World,
+    start: Callable[..., ActorRef[Any]],
+    supervisor: LateRef[Any],
+    sip_adapter: LateRef[Any],
+    context: Context,
+) -> Node:
     parts = plan.actors
+
     def home(role: str) -> Runtime:
         """What we ship shares the network's thread; a replacement, which might block, has its own."""
         return world.network_runtime if getattr(parts, role) is SHIPPED[role] else world.runtime
@@ -146,22 +163,16 @@ def start_node(plan: NodePlan, world: World) -> Node:
         settings=plan.clients,
         random=world.random,
     )
-    try:
-        addresses = _open_network(plan, world, start, client_manager, monitor, sip_adapter)
-    except (NodeFailed, TimeoutError) as error:
-        for ref in reversed(started):
-            ref.pykka_ref.stop(timeout=10)
-        raise NodeFailed(str(error)) from error
-    for ref in started:
-        if ref is not watcher:
-            watcher.tell(WatchActor(name=ref.name, target=ref))
+    adapter, addresses = _open_network(plan, world, start, client_manager, monitor, sip_adapter)
+    for ref in (monitor, router, storage, client_manager, adapter):
+        watcher.tell(WatchActor(name=ref.name, target=ref))
     return Node(
         supervisor=watcher,
         monitor=monitor,
         router=router,
         storage=storage,
         client_manager=client_manager,
-        sip_adapter=started[-1],
+        sip_adapter=adapter,
         addresses=addresses,
         dead_letters=context.dead_letters,
     )
@@ -174,30 +185,30 @@ def _open_network(
     client_manager: ActorRef[Any],
     monitor: ActorRef[Any],
     sip_adapter: LateRef[Any],
-) -> tuple[str, ...]:
+) -> tuple[ActorRef[Any], tuple[str, ...]]:
     """Open the sockets once everybody is known: who is not loaded yet would get a 404."""
     world.answer(lambda reply: client_manager.tell(ListUsers(reply_to=reply, request=0, limit=0)), LOAD_TIMEOUT)
 
+    adapters: list[ActorRef[Any]] = []
+
     def listen(reply: Any) -> None:
-        sip_adapter.set(
-            start(
-                plan.actors.sip_adapter,
-                world.network_runtime,
-                network=world.network,
-                client_manager=client_manager,
-                monitor=monitor,
-                domains=Domains(plan.realm, plan.hosts),
-                realm=plan.realm,
-                listen=plan.listen,
-                ready=reply,
-                limits=plan.limits,
-            )
+        adapter = start(
+            plan.actors.sip_adapter,
+            world.network_runtime,
+            network=world.network,
+            client_manager=client_manager,
+            monitor=monitor,
+            domains=Domains(plan.realm, plan.hosts),
+            realm=plan.realm,
+            listen=plan.listen,
+            ready=reply,
+            limits=plan.limits,
         )
+        adapters.append(adapter)
+        sip_adapter.set(adapter)
 
     heard = world.answer(listen, LISTEN_TIMEOUT)
     if isinstance(heard, ListenFailed):
         raise NodeFailed(f"cannot listen on {heard.address}: {heard.reason}")
     assert isinstance(heard, Listening)
-    return heard.addresses
-
-
+    return adapters[0], heard.addresses
