@@ -229,12 +229,16 @@ class Storage(ActorBase[Command]):
     def _look_for_room(self) -> None:
         """See to what was kept; serve as usual again if there is room, else look again later."""
         if self._kept:
-            self.each([()], self._commit_what_fits, self._give_up)
+            self.each([()], self._commit_what_fits, self._commit_kept_each)
         if not self._kept and self._store.has_room():
             self._full = False
             self._monitor.tell(ClearAlarm(FULL_ALARM.name))
         else:
             self._wake_later()
+
+    def _commit_kept_each(self, commands: Sequence[Write], error: Exception) -> None:
+        kept, self._kept = self._kept, []
+        self._commit_each(kept, error)
 
     def _wake_later(self) -> None:
         if not self._waking:
