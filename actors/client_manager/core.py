@@ -58,7 +58,7 @@ class Core:
         self.settings = settings
         self.clock = clock
         self.random = random
-        self.registry = ClientRegistry()
+        self.registry = ClientRegistry(settings.algorithms)
         self.outbox = Outbox()
         self.notices = NoticeDesk()
         self.ending: set[Seq] = set()

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
 
 import msgspec
 
 from actors.model import Account, Binding, Device, DeviceKey, Flow, Seq, User, UserName
+from actors.state.lean import Devices, lean_account, lean_device
 
 MAX_DEVICES = 10
 """Of one user; the one unseen for longest gives way (PROTOCOL 8)."""
@@ -25,7 +26,7 @@ class UserRecord:
 
     def __init__(self, account: Account, devices: Iterable[Device] = ()) -> None:
         self.account = account
-        self.devices: dict[DeviceKey, Device] = {device.key: device for device in devices}
+        self.devices = Devices(devices)
 
     def bindings(self, now: float) -> Iterator[tuple[Device, Binding]]:
         """List the live bindings of all devices; `now` in node time."""
@@ -41,11 +42,13 @@ Owner = tuple[UserName, DeviceKey]
 class ClientRegistry:
     """All users by name, and the devices behind each flow. The disk has the same, but for guests."""
 
-    def __init__(self) -> None:
+    def __init__(self, algorithms: Sequence[str] = ("MD5",)) -> None:
+        """`algorithms`: the digests asked for here; hashes for others stay on the disk."""
+        self._algorithms = algorithms
         self._users: dict[UserName, UserRecord] = {}
         self._sorted: list[UserName] | None = None
-        self._flows: dict[Flow, Owner | dict[Owner, None]] = {}
-        """One owner is the rule and cheap; behind a proxy there are many."""
+        self._flows: dict[Flow, UserName | dict[UserName, None]] = {}
+        """One user is the rule and cheap; behind a proxy there are many."""
 
     def __len__(self) -> int:
         return len(self._users)
@@ -77,12 +80,13 @@ class ClientRegistry:
         name = user.account.name
         old = self._users.get(name)
         known = {b.flow for d in old.devices.values() for b in d.bindings} if old is not None else frozenset()
-        record = UserRecord(user.account, [_without_dead(device, known) for device in user.devices])
+        account = lean_account(user.account, self._algorithms)
+        record = UserRecord(account, [lean_device(_without_dead(device, known)) for device in user.devices])
         if old is not None:
             for device in old.devices.values():
                 self._unindex(name, device)
                 if device.key.startswith(GUEST):
-                    record.devices[device.key] = device
+                    record.devices.put(device)
         self._put(name, record)
         for device in record.devices.values():
             self._index(name, device)
@@ -90,6 +94,7 @@ class ClientRegistry:
 
     def put_account(self, account: Account) -> None:
         """Create a user or change his credentials."""
+        account = lean_account(account, self._algorithms)
         record = self._users.get(account.name)
         if record is None:
             self._put(account.name, UserRecord(account))
@@ -102,16 +107,16 @@ class ClientRegistry:
         old = record.devices.get(device.key)
         if old is None or old.bindings is not device.bindings:
             if old is not None:
-                self._unindex(name, old)
+                self._unindex(name, old, record.devices.values())
             self._index(name, device)
-        record.devices[device.key] = device
+        record.devices.put(device)
 
     def drop_device(self, name: UserName, key: DeviceKey) -> None:
         """Forget a device."""
         record = self._users.get(name)
-        device = record.devices.pop(key, None) if record else None
-        if device is not None:
-            self._unindex(name, device)
+        device = record.devices.pop(key) if record else None
+        if record is not None and device is not None:
+            self._unindex(name, device, record.devices.values())
 
     def remove(self, name: UserName) -> None:
         """Forget a user and his devices."""
@@ -123,8 +128,14 @@ class ClientRegistry:
 
     def on_flow(self, flow: Flow) -> tuple[Owner, ...]:
         """Name the devices that registered over a flow."""
-        owners = self._flows.get(flow, ())
-        return tuple(owners) if isinstance(owners, dict) else (owners,) if owners else ()
+        found = self._flows.get(flow)
+        names = () if found is None else (found,) if isinstance(found, str) else tuple(found)
+        return tuple(
+            (name, device.key)
+            for name in names
+            for device in self._users[name].devices.values()
+            if any(binding.flow == flow for binding in device.bindings)
+        )
 
     def is_bound(self, name: UserName, flow: Flow) -> bool:
         """Tell whether this user registered over this flow: then it is he who speaks on it."""
@@ -138,24 +149,26 @@ class ClientRegistry:
 
     def _index(self, name: UserName, device: Device) -> None:
         for binding in device.bindings:
-            owner = (name, device.key)
-            owners = self._flows.get(binding.flow)
-            if owners is None:
-                self._flows[binding.flow] = owner
-            elif isinstance(owners, dict):
-                owners[owner] = None
-            elif owners != owner:
-                self._flows[binding.flow] = {owners: None, owner: None}
+            names = self._flows.get(binding.flow)
+            if names is None:
+                self._flows[binding.flow] = name
+            elif isinstance(names, dict):
+                names[name] = None
+            elif names != name:
+                self._flows[binding.flow] = {names: None, name: None}
 
-    def _unindex(self, name: UserName, device: Device) -> None:
+    def _unindex(self, name: UserName, device: Device, others: Iterable[Device] = ()) -> None:
+        """Forget the flows of a device, but for those that `others` of the same user have too."""
+        kept = {binding.flow for other in others if other is not device for binding in other.bindings}
         for binding in device.bindings:
-            owner = (name, device.key)
-            owners = self._flows.get(binding.flow)
-            if isinstance(owners, dict):
-                owners.pop(owner, None)
-                if not owners:
+            names = self._flows.get(binding.flow)
+            if binding.flow in kept:
+                continue
+            if isinstance(names, dict):
+                names.pop(name, None)
+                if not names:
                     del self._flows[binding.flow]
-            elif owners == owner:
+            elif names == name:
                 del self._flows[binding.flow]
 
 

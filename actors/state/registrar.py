@@ -8,6 +8,7 @@ from actors.messages.client_manager import ContactItem, Registration
 from actors.messages.sip_adapter import ContactLine
 from actors.model import Binding, Device, DeviceKey, Flow, Seq
 from actors.state.client_registry import GUEST, MAX_DEVICES, NEVER, UserRecord
+from actors.state.lean import lean_binding
 
 DEFAULT_EXPIRES = 3600
 MIN_EXPIRES = 60
@@ -44,7 +45,7 @@ def plan(
     record: UserRecord | None, request: Registration, now: float, *, keeps_alive: bool, device_life: float
 ) -> Plan:
     """Decide what changes; raises `Refusal`. `now` in node time; `keeps_alive`: the flow has shown keep-alives."""
-    devices = dict(record.devices) if record else {}
+    devices = {device.key: device for device in record.devices.values()} if record else {}
     before = dict(devices)
     if request.star:
         _remove_all(devices, request)
@@ -133,7 +134,7 @@ def _apply(
         params=item.params,
         path=request.path,
     )
-    devices[key] = msgspec.structs.replace(device, seen=now, bindings=(*device.bindings, binding))
+    devices[key] = msgspec.structs.replace(device, seen=now, bindings=(*device.bindings, lean_binding(binding)))
 
 
 def _replaces(flow: Flow, item: ContactItem, key: DeviceKey, other_key: DeviceKey, binding: Binding) -> bool:

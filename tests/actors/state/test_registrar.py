@@ -26,9 +26,9 @@ class Phonebook:
         request = make.registration("bob", *contacts, **more)
         changes = plan(self.record, request, now, keeps_alive=keeps_alive, device_life=1000.0)
         for key in changes.forgotten:
-            del self.record.devices[key]
+            self.record.devices.pop(key)
         for device in changes.changed:
-            self.record.devices[device.key] = device
+            self.record.devices.put(device)
 
     def lines(self, now: float = 0.0) -> list[tuple[bytes, int]]:
         return [(line.uri, line.expires) for line in contact_lines(self.record, now)]
