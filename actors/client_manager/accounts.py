@@ -88,8 +88,12 @@ class Accounts:
             detail = f"{leaving[0]} is just being removed; try again"
             command.reply_to.tell(CommandDone(request=command.request, error="refused", detail=detail))
             return
-        accounts = tuple(Account(name, md5, sha256, now) for name, md5, sha256 in command.items if name != POSTMASTER)
-        self._save(command.reply_to, command.request, accounts)
+        accounts = [
+            Account(name, md5, sha256, known.account.created if (known := self._core.registry.get(name)) else now)
+            for name, md5, sha256 in command.items
+            if name != POSTMASTER
+        ]
+        self._save(command.reply_to, command.request, tuple(accounts))
 
     def _save(self, reply_to: Ref[CommandDone], request: int, accounts: tuple[Account, ...]) -> None:
         core = self._core
