@@ -10,11 +10,20 @@ import msgspec
 
 from actors.messages.client_manager import DeliveryResult
 from actors.messages.monitor import Level
-from actors.messages.storage import Acknowledgement
 from actors.model import Binding, Device, DeviceKey, End, Envelope, Flow, Seq, Step, StoredMessage, UserName
 from actors.state.address_proof import AddressProof
 from actors.state.answers import Meaning, meaning
-from actors.state.client_registry import GUEST, ClientRegistry, UserRecord
+from actors.state.client_registry import ClientRegistry, UserRecord
+from actors.state.delivery_outcome import (
+    acknowledged,
+    back_off,
+    best_binding,
+    guests_wait,
+    next_attempt,
+    others_wait,
+    refused,
+    same_place,
+)
 from actors.state.delivery_window import Window
 from actors.state.ids import delivery_token
 from actors.state.outbound import message_request, options_request
@@ -28,8 +37,6 @@ ANSWERS_WITHIN = 1.0
 """Seconds; a device that has not answered for so long is not what makes mail wait in an overloaded node."""
 TRIES = 5
 """Unanswered tries of one message, each with a sign of life before it, until it steps aside (PROTOCOL 12)."""
-BACKOFF_BASE = 2.0
-BACKOFF_CAP = 300.0
 UNPROVED_PAUSE = 30.0
 """Seconds between sends that an unauthenticated sign of life may cause (PROTOCOL 13)."""
 
@@ -54,7 +61,7 @@ class Deliveries:
         self._deliveries: dict[int, Window] = {}
         self._numbers = itertools.count(1)
         self._closed: set[Seq] = set()
-        """Messages some device acknowledged in this run, whose rows stay for other devices."""
+        """Messages some device acknowledged in this run, whose rows are still there."""
         self._ending: set[Seq] = set()
         self._paused: set[UserName] = set()
         """Users that are being read again from the disk: nothing is sent to them until that is done."""
@@ -129,10 +136,10 @@ class Deliveries:
 
     def _follow(self, device: Device, window: Window, now: float) -> None:
         """A device that registered from elsewhere gets what is under way there: the same bytes, no new attempt."""
-        message, binding = window.in_flight, self._best_binding(device, now)
+        message, binding = window.in_flight, best_binding(device, now + self._offset)
         if message is None or window.acking or binding is None or window.binding is None:
             return
-        if any(_same_place(window.binding, live) for live in device.bindings):
+        if any(same_place(window.binding, live) for live in device.bindings):
             return
         self._deliveries.pop(window.delivery, None)
         window.in_flight = None
@@ -293,7 +300,7 @@ class Deliveries:
         """Send the next message if the device is free, reachable and not backing off."""
         if window.in_flight is not None or window.probe or (window.user, window.device) in self.retries:
             return
-        binding = self._best_binding(device, now)
+        binding = best_binding(device, now + self._offset)
         if binding is None:
             if window.buffer:
                 window.buffer.clear()
@@ -323,14 +330,6 @@ class Deliveries:
             window.reading = True
             self._outbox.reads.append(Read(window.user, window.device, window.cursor))
 
-    def _best_binding(self, device: Device, now: float) -> Binding | None:
-        best: Binding | None = None
-        for binding in device.bindings:
-            live = binding.expires > now + self._offset
-            if live and (best is None or (binding.q, binding.expires) >= (best.q, best.expires)):
-                best = binding
-        return best
-
     def _is_for(self, device: Device, window: Window, message: StoredMessage) -> bool:
         """Tell whether this device has a copy, or may take the one that is open to anyone."""
         if message.seq in self._ending:
@@ -355,7 +354,7 @@ class Deliveries:
         """Send something that is never stored (is-composing) to all live bindings; answers do not matter."""
         sent = 0
         for device in record.devices.values():
-            binding = self._best_binding(device, now)
+            binding = best_binding(device, now + self._offset)
             if binding is None or self._proof.wanting(binding.flow, now):
                 continue
             number = next(self._numbers)
@@ -383,77 +382,28 @@ class Deliveries:
     # What answers mean.
 
     def _acknowledge(self, record: UserRecord, window: Window, message: StoredMessage) -> None:
-        stays = self._others_wait(record, window, message, anyone=False)
+        stays = others_wait(self._windows.get(window.user, {}), record, window, message, anyone=False)
         first = self.is_open(message)
         window.acking = True
-        if stays:
-            self._closed.add(message.seq)
-        self._outbox.acks.append(
-            Acknowledgement(  # by position: this is the hot path, and names cost as much as the rest
-                message.seq,
-                window.user,
-                window.device,
-                message.envelope.id,
-                not stays,
-                True,
-                End.DELIVERED if first else None,
-                "",
-                None,
-                message.envelope.sender,
-                message.envelope.accepted,
-            )
-        )
+        self._closed.add(message.seq)
+        self._outbox.acks.append(acknowledged(window, message, stays=stays, first=first))
 
     def _refuse(self, record: UserRecord, window: Window, message: StoredMessage, status: int, now: float) -> None:
         """This device will never take it; the message ends only if nobody else may."""
         is_open = self.is_open(message)
-        stays = self._others_wait(record, window, message, anyone=is_open) or (
-            is_open and self._guests_wait(record, window, message, now)
+        windows = self._windows.get(window.user, {})
+        stays = others_wait(windows, record, window, message, anyone=is_open) or (
+            is_open and guests_wait(windows, record, window, message, now + self._offset)
         )
         ends = is_open and not stays
         reason = f"the recipient's device refused it with {status}"
         window.acking = True
         self._outbox.step(Step.ANSWERED, message.envelope.id, f"{window.device} refused with {status}")
-        done = Acknowledgement(
-            seq=message.seq,
-            user=window.user,
-            device=window.device,
-            id=message.envelope.id,
-            remove=not stays,
-            end=End.REFUSED if ends else None,
-            reason=reason if ends else "",
-            sender=message.envelope.sender,
-            accepted=message.envelope.accepted,
-        )
+        done = refused(window, message, stays=stays, reason=reason if ends else "")
         if ends:
             self._outbox.endings.append(Ending(message.envelope, End.REFUSED, reason, done))
         else:
             self._outbox.acks.append(done)
-
-    def _others_wait(self, record: UserRecord, me: Window, message: StoredMessage, *, anyone: bool) -> bool:
-        """Tell whether another device has a copy still to come; with `anyone`, whether another could take it."""
-        for device in record.devices.values():
-            if device.key == me.device or device.key.startswith(GUEST) or device.since == UNSAVED:
-                continue
-            window = self._windows.get(me.user, {}).get(device.key)
-            if window is not None and window.acking and window.in_flight and window.in_flight.seq == message.seq:
-                continue
-            if message.seq in device.aside:
-                return True
-            cursor = window.cursor if window is not None else device.cursor
-            if cursor < message.seq and (anyone or device.since < message.seq):
-                return True
-        return False
-
-    def _guests_wait(self, record: UserRecord, me: Window, message: StoredMessage, now: float) -> bool:
-        """Tell whether a guest who is there now could still take a message that is open to anyone."""
-        return any(
-            device.key.startswith(GUEST)
-            and device.key != me.device
-            and self._best_binding(device, now) is not None
-            and self.cursor(me.user, device) < message.seq
-            for device in record.devices.values()
-        )
 
     def _drop_binding(
         self,
@@ -488,7 +438,7 @@ class Deliveries:
         why = "did not answer" if not result.answered else f"answered {result.status}"
         self._outbox.step(Step.WAITING, message.envelope.id, f"{window.device} {why}")
         if timed_out or result.answered:
-            device = self._next_attempt(device, message.seq)
+            device = next_attempt(device, message.seq)
             if message.seq in device.aside:
                 # One more try did not help: it stays aside until the device registers again.
                 window.buffer = [other for other in window.buffer if other.seq != message.seq]
@@ -500,10 +450,6 @@ class Deliveries:
             self._registry.put_device(window.user, device)
             self._outbox.progress.append((window.user, device.key))
         self._back_off(window, now, result.retry_after)
-
-    def _next_attempt(self, device: Device, seq: Seq) -> Device:
-        attempt = device.attempt + 1 if device.attempt_seq == seq else 1
-        return msgspec.structs.replace(device, attempt=attempt, attempt_seq=seq)
 
     def _step_aside(self, device: Device, window: Window, message: StoredMessage) -> Device:
         """A message that a living device never answers must not block what comes after it (PROTOCOL 12)."""
@@ -530,10 +476,5 @@ class Deliveries:
     def _back_off(self, window: Window, now: float, retry_after: int = 0) -> None:
         """Exponential, full jitter, never under Retry-After."""
         window.failures += 1
-        top = min(BACKOFF_CAP, BACKOFF_BASE * 2.0 ** min(window.failures, 10))
-        delay = max(retry_after, 0.5 + self._random.random() * top)
+        delay = max(retry_after, back_off(window.failures, self._random))
         self.retries.set((window.user, window.device), now + delay)
-
-
-def _same_place(one: Binding, other: Binding) -> bool:
-    return one.contact == other.contact and one.flow == other.flow

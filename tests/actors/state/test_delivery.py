@@ -20,7 +20,8 @@ from actors.model import (
     UserName,
 )
 from actors.state.client_registry import GUEST, NEVER, ClientRegistry, UserRecord
-from actors.state.delivery import BACKOFF_CAP, BUFFER, Deliveries
+from actors.state.delivery import BUFFER, Deliveries
+from actors.state.delivery_outcome import BACKOFF_CAP
 from actors.state.outbox import Outbox
 from tests.actors.bench import flow
 
@@ -114,6 +115,24 @@ def test_a_guest_that_is_there_may_still_take_what_another_refused() -> None:
     box.answer(second)
     (ack,) = box.outbox.acks
     assert (ack.remove, ack.end) == (True, End.DELIVERED)
+
+
+def test_two_guests_that_refuse_at_once_end_it() -> None:
+    box = Mailbox(GUEST + "one", GUEST + "two", since=NEVER)
+    box.offer(1)
+    for request in box.sent():
+        box.answer(request, 415)
+    assert len(box.outbox.acks) == len(box.outbox.endings) == 1
+
+
+def test_a_guest_that_refuses_what_another_has_just_taken_ends_nothing() -> None:
+    box = Mailbox(GUEST + "one", GUEST + "two", since=NEVER)
+    box.offer(1)
+    first, second = box.sent()
+    box.answer(first)
+    box.answer(second, 415)
+    assert box.outbox.endings == []
+    assert [ack.end for ack in box.outbox.acks] == [End.DELIVERED, None]
 
 
 def test_a_guest_whose_binding_lapsed_is_not_waited_for() -> None:
