@@ -4,7 +4,7 @@ A message must be stored once however often it arrives (PROTOCOL 2), at any rate
 message dirty a page of its own: with many rows that was half the work of a commit. So rows are appended in the order
 of time, many to a page, and found by a hash table in memory, 12 to 16 bytes a row: `_heads` has, for each slot, the
 number of the newest row in it; `_links` has, for each row, half of its hash and the number of the row before it in its
-slot. Python's hash of bytes is seeded at start, so nobody can aim at one slot. A start reads the live rows once (half a
+slot. Python's hash of bytes is seeded at start, so nobody can aim at one slot. A start reads the live rows once (about a
 second for a million).
 """
 
@@ -21,7 +21,7 @@ SLICE = 300
 """Seconds of node time in one table; a table is dropped whole."""
 KEPT = 600
 """Seconds that a key is remembered at least."""
-FEWEST_SLOTS = 1 << 12
+FEWEST_SLOTS = 1 << 14
 MOST_SLOTS = 1 << 24
 CHUNK = 10_000
 """Rows read at once at start."""
@@ -44,18 +44,36 @@ class Ledger:
         self._base = self._firsts[0] - 1 if self._firsts else 0
         self._oldest = 1
         self._links = array("Q")
-        self._heads = array("I", bytes(4 * FEWEST_SLOTS))
         self._new_links: list[int] = []
         self._new_heads: dict[int, int] = {}
+        rows = self._last(self._names[-1]) - self._base if self._names else 0
+        slots = FEWEST_SLOTS
+        while slots < min(rows, MOST_SLOTS):
+            slots *= 2
+        self._heads = array("I", bytes(4 * slots))
         for name, first in zip(self._names, self._firsts, strict=True):
-            sql = f"SELECT number, key FROM {name} WHERE number >= ? ORDER BY number LIMIT {CHUNK}"
-            while rows := self._connection.fetchall(sql, (first,)):
-                for number, key in rows:
-                    # Numbers have no gaps, unless rows of a damaged database are missing.
-                    self._new_links.extend([0] * (number - self._base - self._next))
-                    self._link((key,))
-                self.settle()
-                first = rows[-1][0] + 1
+            for start in range(first, self._last(name) + 1, CHUNK):
+                self._take(name, start, min(start + CHUNK, self._last(name) + 1))
+
+    def _take(self, name: str, start: int, end: int) -> None:
+        """Link rows that are on disk. This loop is most of the time that a start takes."""
+        heads, links = self._heads, self._links
+        mask = len(heads) - 1
+        append = links.append
+        links.frombytes(bytes(8 * (start - self._base - 1 - len(links))))
+        for number, hashed in enumerate(map(hash, self._keys(name, start, end)), start - self._base):
+            slot = hashed & mask
+            append(hashed & HASH | heads[slot])
+            heads[slot] = number
+
+    def _keys(self, name: str, start: int, end: int) -> list[bytes]:
+        """The keys of these rows; an empty one for each that is missing, which only damage brings about."""
+        where = f"FROM {name} WHERE number >= {start} AND number < {end}"
+        keys = [key for (key,) in self._connection.fetchall(f"SELECT key {where} ORDER BY number")]
+        if len(keys) == end - start:
+            return keys
+        found: dict[int, bytes] = dict(self._connection.fetchall(f"SELECT number, key {where}"))
+        return [found.get(number, b"") for number in range(start, end)]
 
     def find(self, keys: Sequence[bytes], now: float) -> dict[bytes, MessageId]:
         """Which of these keys are known as of node time `now`, and their first ids."""
@@ -157,6 +175,10 @@ class Ledger:
         slices = sorted(slice for slice in found if slice[0])
         self._names: list[str] = [name for _, name in slices]
         self._firsts: list[int] = [first for first, _ in slices]
+
+    def _last(self, name: str) -> int:
+        row = self._connection.fetchone(f"SELECT max(number) FROM {name}")
+        return int(row[0]) if row else 0
 
     def _first(self, name: str) -> int:
         row = self._connection.fetchone(f"SELECT min(number) FROM {name}")
