@@ -18,9 +18,10 @@ from pykka._envelope import Envelope
 
 from actors.ref import Ref
 
-
 TURN = 64
 """Messages that an actor in a shared loop serves before others have their turn."""
+TURNS = 64
+"""Turns of actors before the sockets have theirs."""
 
 
 class SystemClock:
@@ -83,8 +84,9 @@ class LoopRuntime:
     """Runs actors inside one asyncio loop on one thread, so that sockets and those who serve them share it.
 
     A message between two of them costs no switch of threads, and no wait for the interpreter: with each on a thread
-    of its own, a node spent most of its time handing the interpreter around. The thread starts with the first actor
-    and ends with the last.
+    of its own, a node spent most of its time handing the interpreter around. Between two looks at the sockets all mail
+    among them is served, so that a packet's whole way is not slowed by packets behind it. The thread starts with the
+    first actor and ends with the last.
     """
 
     def __init__(self, new_loop: Callable[[], asyncio.AbstractEventLoop] = asyncio.new_event_loop) -> None:
@@ -92,6 +94,9 @@ class LoopRuntime:
         self._lock = threading.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._actors = 0
+        self._ready: deque[_Resident] = deque()
+        self._turning = False
+        self._thread = 0
 
     def create_inbox(self) -> ActorInbox:
         """Make an inbox that wakes the loop."""
@@ -108,6 +113,7 @@ class LoopRuntime:
         loop.call_soon_threadsafe(_Resident(self, actor, loop).start)
 
     def _run(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._thread = threading.get_ident()
         asyncio.set_event_loop(loop)
         try:
             loop.run_forever()
@@ -117,12 +123,39 @@ class LoopRuntime:
         finally:
             loop.close()
 
+    def wake(self, resident: _Resident, loop: asyncio.AbstractEventLoop) -> None:
+        """An actor has mail; called from any thread."""
+        if threading.get_ident() == self._thread:
+            self._has_mail(resident, loop)
+        else:
+            loop.call_soon_threadsafe(self._has_mail, resident, loop)
+
+    def _has_mail(self, resident: _Resident, loop: asyncio.AbstractEventLoop) -> None:
+        self._ready.append(resident)
+        if not self._turning:
+            self._turning = True
+            loop.call_soon(self._turn, loop)
+
+    def _turn(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Serve whoever has mail, and whoever gets some meanwhile; after a while the sockets have their turn."""
+        ready = self._ready
+        for _ in range(TURNS):
+            if not ready:
+                self._turning = False
+                return
+            resident = ready.popleft()
+            if resident.serve():
+                ready.append(resident)
+        loop.call_soon(self._turn, loop)
+
     def left(self, loop: asyncio.AbstractEventLoop) -> None:
         """An actor has stopped; the last one takes the thread with it."""
         with self._lock:
             self._actors -= 1
             if self._actors == 0:
                 self._loop = None
+                self._turning = False
+                self._ready.clear()
                 loop.stop()
 
 
@@ -136,36 +169,30 @@ class _Resident:
         self._actor = actor
         self._inbox = inbox
         self._loop = loop
-        self._thread = 0
 
     def start(self) -> None:
         """Set the actor up; runs in the loop's thread, as all that follows."""
-        self._thread = threading.get_ident()
         self._actor._actor_loop_setup()
         if self._actor.actor_stopped.is_set():
             self._leave()
         else:
-            self._inbox.attach(self._wake)
+            self._inbox.attach(lambda: self._runtime.wake(self, self._loop))
 
-    def _wake(self) -> None:
-        if threading.get_ident() == self._thread:
-            self._loop.call_soon(self._drain)
-        else:
-            self._loop.call_soon_threadsafe(self._drain)
-
-    def _drain(self) -> None:
+    def serve(self) -> bool:
+        """Serve a batch; True if more is waiting."""
         inbox, stopped = self._inbox, self._actor.actor_stopped
+        if stopped.is_set():
+            return False  # woken once more after it had left
         for _ in range(TURN):
             if inbox.empty():
                 inbox.woken()
                 # What was put before `woken` has not woken anybody.
-                if inbox.empty():
-                    return
+                return not inbox.empty()
             _serve_one(self._actor, inbox)
             if stopped.is_set():
                 self._leave()
-                return
-        self._loop.call_soon(self._drain)
+                return False
+        return True
 
     def _leave(self) -> None:
         self._actor._actor_loop_teardown()

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 INTERVAL = 0.05
 """Seconds over which the fastest answer counts."""
-TARGET = 0.015
+TARGET = 0.05
 """Seconds; an answer within this is prompt on any disk."""
 PATIENCE = 4.0
 """How many times slower than the best of late an answer may be."""
@@ -22,7 +22,7 @@ BEST_OF = 15.0
 """Seconds for which a best is remembered: for this long, and at most for twice this long."""
 BACKLOG = 400
 """Messages that may wait in memory for devices that answer."""
-LEAST = 4
+LEAST = 16
 """Messages that may always be with the actors."""
 SHRINK = 0.8
 GROW = 1.1
