@@ -4,8 +4,8 @@ A message must be stored once however often it arrives (PROTOCOL 2), at any rate
 message dirty a page of its own: with many rows that was half the work of a commit. So rows are appended in the order
 of time, many to a page, and found by a hash table in memory, 12 to 16 bytes a row: `_heads` has, for each slot, the
 number of the newest row in it; `_links` has, for each row, half of its hash and the number of the row before it in its
-slot. Python's hash of bytes is seeded at start, so nobody can aim at one slot. A start reads the live rows once (about a
-second for a million).
+slot. Python's hash of bytes is seeded at start, so nobody can aim at one slot. A start reads the live rows once: one or
+two seconds for a million.
 """
 
 from __future__ import annotations
