@@ -58,7 +58,8 @@ def serve(config: NodeConfig, realm: str | None) -> None:
     from apps.common.process import run
     from apps.node.admin import AdminServer
     from apps.node.admin_api import AdminApi, NodeActors, NodeFacts
-    from apps.node.process import Threads, make_store, start
+    from apps.node.process import Threads, end_process, make_store, start
+    from apps.node.wiring import NodeHangs
 
     world = Threads()
     store = make_store(config, world.clock, realm)
@@ -71,9 +72,7 @@ def serve(config: NodeConfig, realm: str | None) -> None:
             version=version("angarium"),
             addresses=running.addresses,
         )
-        actors = NodeActors(
-            client_manager=running.client_manager, storage=running.storage, monitor=running.monitor
-        )
+        actors = NodeActors(client_manager=running.client_manager, storage=running.storage, monitor=running.monitor)
         admin = AdminServer(AdminApi(facts, actors, list).app, data=config.data, tcp=config.admin)
         try:
             admin.start()
@@ -83,6 +82,8 @@ def serve(config: NodeConfig, realm: str | None) -> None:
         finally:
             admin.stop()
             running.stop()
+    except NodeHangs as error:
+        end_process(str(error))
     finally:
         store.close()
         world.timers.stop()

@@ -24,7 +24,7 @@ def load_class(role: str, name: str) -> type[Any]:
     module = _file(role, Path(place)) if place.endswith(".py") else _module(role, place)
     found = getattr(module, attribute, None)
     if not isinstance(found, type):
-        raise _failure(role, name, f"{place} has no class {attribute}")
+        raise unfit(role, name, f"{place} has no class {attribute}")
     return found
 
 
@@ -37,10 +37,13 @@ def _entry_point(role: str, name: str) -> type[Any]:
     known = {point.name: point for point in entry_points(group=group(role))}
     if name not in known:
         choices = ", ".join(sorted(known)) or "none is installed"
-        raise _failure(role, name, f"no entry point of that name in {group(role)} ({choices})")
-    found = known[name].load()
+        raise unfit(role, name, f"no entry point of that name in {group(role)} ({choices})")
+    try:
+        found = known[name].load()
+    except (ImportError, AttributeError, SyntaxError) as error:
+        raise unfit(role, name, told(error)) from error
     if not isinstance(found, type):
-        raise _failure(role, name, "the entry point is no class")
+        raise unfit(role, name, "the entry point is no class")
     return found
 
 
@@ -49,24 +52,33 @@ def _module(role: str, name: str) -> ModuleType:
         sys.path.insert(0, str(Path.cwd()))
     try:
         return importlib.import_module(name)
-    except ImportError as error:
-        raise _failure(role, name, str(error)) from error
+    except (ImportError, SyntaxError) as error:
+        raise unfit(role, name, told(error)) from error
 
 
 def _file(role: str, path: Path) -> ModuleType:
     if not path.is_file():
-        raise _failure(role, str(path), "there is no such file")
+        raise unfit(role, str(path), "there is no such file")
     name = f"angarium_plugin_{path.stem}"
     spec = importlib.util.spec_from_file_location(name, path)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
-    spec.loader.exec_module(module)
+    try:
+        spec.loader.exec_module(module)
+    except (ImportError, SyntaxError) as error:
+        raise unfit(role, str(path), told(error)) from error
     return module
 
 
-def _failure(role: str, name: str, why: str) -> Failure:
+def told(error: Exception) -> str:
+    """Put what went wrong while loading into words; what else a file raises is its own, and shown with its trace."""
+    return f"{type(error).__name__}: {error}"
+
+
+def unfit(role: str, name: str, why: str) -> Failure:
+    """Make the failure (78) that says why a name is of no use for this part."""
     return Failure(
         f"cannot load --{role.replace('_', '-')} {name}",
         why=why,

@@ -6,7 +6,7 @@ import faulthandler
 import os
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from random import Random
 from typing import Any
 
@@ -15,14 +15,15 @@ from loguru import logger
 from actors.base import ActorBase
 from actors.client_manager.core import ClientSettings
 from actors.ports import Clock, Runtime, Scheduler
+from actors.ref import ActorRef
 from actors.runtime import LoopRuntime, SystemClock, ThreadRuntime, ThreadScheduler
 from actors.stores.port import Store, StoreError
 from apps.common.config import DigestAlgorithm, NodeConfig
 from apps.common.exits import Exit, Failure
 from apps.common.process import new_loop
 from apps.node.asking import ReplyRef
-from apps.node.plugins import load_class
-from apps.node.wiring import Actors, Node, NodeFailed, NodePlan, Reply, start_node
+from apps.node.plugins import load_class, told, unfit
+from apps.node.wiring import Actors, Node, NodeFailed, NodePlan, Reply, start_node, stop_actors
 from sip_adapter.limits import Limits
 from sip_adapter.transport.base import Network
 from sip_adapter.transport.sockets import AsyncioNetwork
@@ -36,6 +37,7 @@ SWITCH_INTERVAL = 0.0005
 """Seconds for which the loop's thread may keep the interpreter from the store's: with Python's own 5 ms a commit waits
 longer for its turn than for the disk (at 6,000 messages/s the median delay was 600 ms, with this it is 40 ms)."""
 SHIPPED_STORES = {"sqlite": "actors.stores.sqlite:SqliteStore", "memory": "actors.stores.memory:MemoryStore"}
+STORE_METHODS = tuple(name for name, part in vars(Store).items() if callable(part) and not name.startswith("_"))
 REPLACEABLE = ("monitor", "router", "storage", "client_manager", "sip_adapter")
 
 
@@ -60,6 +62,10 @@ class Threads:
         except TimeoutError:
             raise TimeoutError(f"an actor did not answer within {timeout:g} s while starting") from None
 
+    def stop(self, refs: Iterable[ActorRef[Any]]) -> None:
+        """End these actors; raises NodeHangs."""
+        stop_actors(refs)
+
 
 def make_store(config: NodeConfig, clock: Clock, realm: str | None) -> Store:
     """Make and open the store that the settings name; Failure (78) if its folder is somebody else's.
@@ -70,7 +76,12 @@ def make_store(config: NodeConfig, clock: Clock, realm: str | None) -> Store:
         kind = load_class("store", SHIPPED_STORES[config.store])
     else:
         kind = load_class("store", config.store)
-    store: Store = kind(data_dir=config.data, realm=realm, clock=clock)
+    if missing := sorted(name for name in STORE_METHODS if not callable(getattr(kind, name, None))):
+        raise unfit("store", config.store, f"it lacks {', '.join(missing)}")
+    try:
+        store: Store = kind(data_dir=config.data, realm=realm, clock=clock)
+    except TypeError as error:
+        raise unfit("store", config.store, told(error)) from error
     try:
         config.data.mkdir(mode=0o700, parents=True, exist_ok=True)
         store.open()
@@ -89,12 +100,22 @@ def chosen_actors(config: NodeConfig) -> Actors:
     for role in REPLACEABLE:
         name = getattr(config, role)
         if name is not None:
-            chosen[role] = load_class(role, name)
+            chosen[role] = load_actor(role, name)
     return Actors(**chosen)
 
 
+def load_actor(role: str, name: str) -> type[ActorBase[Any]]:
+    """Load the class of an actor; Failure (78) if it cannot be one."""
+    found = load_class(role, name)
+    if not issubclass(found, ActorBase):
+        raise unfit(role, name, "it does not derive from actors.base.ActorBase")
+    if missing := sorted(found.__abstractmethods__):
+        raise unfit(role, name, f"it lacks {', '.join(missing)}")
+    return found
+
+
 def start(config: NodeConfig, world: Threads, store: Store) -> Node:
-    """Start a node as the settings say; Failure (78) if it cannot listen."""
+    """Start a node as the settings say; Failure: 78 if it cannot listen or a replacement cannot start, else 70."""
     sys.setswitchinterval(SWITCH_INTERVAL)
     plan = NodePlan(
         listen=tuple(str(address) for address in config.listen),
@@ -114,9 +135,8 @@ def start(config: NodeConfig, world: Threads, store: Store) -> Node:
     try:
         return start_node(plan, world)
     except NodeFailed as error:
-        raise Failure(
-            "the node cannot start", why=str(error), do="choose other --listen addresses", code=Exit.CONFIG
-        ) from error
+        code = Exit.CONFIG if error.advice else Exit.INTERNAL
+        raise Failure("the node cannot start", why=str(error), do=error.advice, code=code) from error
 
 
 def end_process(reason: str) -> None:

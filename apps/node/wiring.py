@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from random import Random
 from typing import Any, Protocol, TypeVar
 
 import msgspec
+import pykka
 
 from actors.base import ActorBase, Context, start_actor
 from actors.client_manager.actor import ClientManager
 from actors.client_manager.core import ClientSettings
 from actors.messages.client_manager import ListUsers
-from actors.messages.lifecycle import ActorFailed, ListenFailed, Listening, WatchActor
+from actors.messages.lifecycle import ActorFailed, ListenFailed, Listening, Ping, WatchActor
 from actors.monitor import Monitor
 from actors.ports import Clock, Runtime, Scheduler
 from actors.ref import ActorRef, DeadLetters, LateRef
@@ -29,10 +30,24 @@ R = TypeVar("R")
 LOAD_TIMEOUT = 120.0
 """Seconds until all users are read; a million stored messages take a few."""
 LISTEN_TIMEOUT = 10.0
+START_TRIES = 60
+"""Times that an actor is asked, half a second each, whether it serves."""
+ASK_AGAIN = 0.5
+STOP_TIMEOUT = 4.0
+"""Seconds that an actor may take to end."""
+OTHER_CLASS = "see the log, and choose another class for it"
 
 
 class NodeFailed(Exception):
-    """The node could not start; says why."""
+    """The node could not start; says why, and what a person may do if it is a matter of settings."""
+
+    def __init__(self, why: str, advice: str = "") -> None:
+        super().__init__(why)
+        self.advice = advice
+
+
+class NodeHangs(Exception):
+    """An actor does not end, and a thread cannot be ended: only the end of the process helps."""
 
 
 SHIPPED: dict[str, type[ActorBase[Any]]] = {
@@ -74,6 +89,9 @@ class World(Protocol):
     def answer(self, ask: Callable[[Reply], None], timeout: float) -> Any:
         """Hand a reply reference to `ask` and wait for what is told to it; TimeoutError."""
 
+    def stop(self, refs: Iterable[ActorRef[Any]]) -> None:
+        """End the actors of a node that could not start, one after the other."""
+
 
 class NodePlan(msgspec.Struct, frozen=True):
     """What a node is to be."""
@@ -102,31 +120,41 @@ class Node(msgspec.Struct, frozen=True):
     dead_letters: DeadLetters
 
     def stop(self) -> None:
-        """Stop in reverse: the network first, the store when nobody writes any more."""
-        for ref in self._in_order():
-            ref.pykka_ref.stop(timeout=10)
+        """Stop in reverse: the network first, the store when nobody writes any more. Raises NodeHangs."""
+        stop_actors(self._in_order())
 
     def _in_order(self) -> tuple[ActorRef[Any], ...]:
         return (self.supervisor, self.sip_adapter, self.client_manager, self.router, self.storage, self.monitor)
 
 
+def stop_actors(refs: Iterable[ActorRef[Any]]) -> None:
+    """End these actors, one after the other; raises NodeHangs at the first that does not end."""
+    for ref in refs:
+        try:
+            ref.pykka_ref.stop(timeout=STOP_TIMEOUT)
+        except pykka.Timeout as error:
+            raise NodeHangs(f"{ref.name} does not stop") from error
+
+
 def start_node(plan: NodePlan, world: World) -> Node:
-    """Start all actors, bottom-up; serves when this returns. Raises NodeFailed, and nothing runs then."""
+    """Start all actors, bottom-up; serves when this returns. Raises NodeFailed, and nothing runs then; NodeHangs."""
     supervisor: LateRef[Any] = LateRef()
     sip_adapter: LateRef[Any] = LateRef()
     context = Context(clock=world.clock, scheduler=world.scheduler, supervisor=supervisor, dead_letters=DeadLetters())
     started: list[ActorRef[Any]] = []
 
     def start(actor: type[ActorBase[Any]], runtime: Runtime, **arguments: Any) -> ActorRef[Any]:
-        ref = start_actor(actor, runtime, context, **arguments)
+        try:
+            ref = start_actor(actor, runtime, context, **arguments)
+        except TypeError as error:  # arguments that a replacement does not take
+            raise NodeFailed(f"{actor.__name__} cannot be made: {error}", OTHER_CLASS) from error
         started.append(ref)
         return ref
 
     try:
         return _start_all(plan, world, start, supervisor, sip_adapter, context)
     except BaseException as error:
-        for ref in reversed(started):
-            ref.pykka_ref.stop(timeout=10)
+        world.stop(reversed(started))
         if isinstance(error, TimeoutError):
             raise NodeFailed(str(error)) from error
         raise
@@ -163,6 +191,8 @@ def _start_all(
         settings=plan.clients,
         random=world.random,
     )
+    for ref in (monitor, watcher, router, storage, client_manager):
+        _await_start(ref, world)
     adapter, addresses = _open_network(plan, world, start, client_manager, monitor, sip_adapter)
     for ref in (monitor, router, storage, client_manager, adapter):
         watcher.tell(WatchActor(name=ref.name, target=ref))
@@ -176,6 +206,18 @@ def _start_all(
         addresses=addresses,
         dead_letters=context.dead_letters,
     )
+
+
+def _await_start(ref: ActorRef[Any], world: World) -> None:
+    """Wait until it serves: there is a reference even to an actor whose `on_start` raised."""
+    for _ in range(START_TRIES):
+        try:
+            world.answer(lambda reply: ref.tell(Ping(reply_to=reply, id=0)), ASK_AGAIN)
+            return
+        except TimeoutError:
+            if not ref.alive:
+                raise NodeFailed(f"{ref.name} stopped while it was starting", OTHER_CLASS) from None
+    raise NodeFailed(f"{ref.name} does not begin to serve")
 
 
 def _open_network(
@@ -207,8 +249,11 @@ def _open_network(
         adapters.append(adapter)
         sip_adapter.set(adapter)
 
-    heard = world.answer(listen, LISTEN_TIMEOUT)
+    try:
+        heard = world.answer(listen, LISTEN_TIMEOUT)
+    except TimeoutError:
+        raise NodeFailed("sip_adapter does not tell whether it listens", OTHER_CLASS) from None
     if isinstance(heard, ListenFailed):
-        raise NodeFailed(f"cannot listen on {heard.address}: {heard.reason}")
+        raise NodeFailed(f"cannot listen on {heard.address}: {heard.reason}", "choose other --listen addresses")
     assert isinstance(heard, Listening)
     return adapters[0], heard.addresses

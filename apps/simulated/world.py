@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from random import Random
 from types import TracebackType
 from typing import Any
@@ -15,6 +15,7 @@ from actors.messages.client_manager import AddUser, CommandDone
 from actors.messages.lifecycle import ActorFailed, SupervisorCommand
 from actors.model import Seq, UserName, mailbox_queue
 from actors.ports import Clock, Runtime, Scheduler
+from actors.ref import ActorRef
 from actors.simulation import Simulation
 from actors.state.digest import ha1
 from actors.stores.memory import Disk, MemoryStore
@@ -82,6 +83,10 @@ class Habitat:
             if not simulation.step() or simulation.clock.monotonic() > late:
                 raise TimeoutError("no answer in the simulation")
         return reply.messages[0]
+
+    def stop(self, refs: Iterable[ActorRef[Any]]) -> None:
+        """End them as a kill does: nobody waits in a simulation."""
+        self._simulation.crash(refs)
 
 
 class World:
