@@ -18,6 +18,9 @@ from actors.messages.router import (
 from actors.ref import Ref
 from actors.state.routing_table import RoutingTable
 
+AGAIN = 0.2
+"""Seconds until names that could not be taken in are told again."""
+
 
 class Router(ActorBase[RouterCommand]):
     """Sees every message of the node once, and answers at once from its table."""
@@ -49,6 +52,13 @@ class Router(ActorBase[RouterCommand]):
         destinations = self._table.route(message.envelopes)
         message.reply_to.tell(MessagesRouted(request=message.request, destinations=destinations))
         self._unknown += sum(type(destination) is Unknown for destination in destinations)
+
+    def recover(self, message: RouterCommand, error: Exception) -> None:
+        """Names that were not taken in are told again, or their users would be unknown until the next start."""
+        if isinstance(message, NamesAreOurs | NamesAreGone):
+            self.context.scheduler.after(AGAIN, self.ref, message)
+        else:
+            super().recover(message, error)
 
     def flush(self) -> None:
         """Tell the monitor what changed since the last flush."""

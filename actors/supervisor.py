@@ -92,6 +92,14 @@ class Supervisor(ActorBase[SupervisorCommand]):
         if hanging is not None:
             self._end(f"{hanging} has not answered for {self._watchdog:g} s")
 
+    def recover(self, message: SupervisorCommand, error: Exception) -> None:
+        """A tick that failed must not be the last one."""
+        if isinstance(message, Wake):
+            self._ticks += 1
+            self.context.scheduler.after(self._interval, self.ref, Wake(id=self._ticks))
+        else:
+            super().recover(message, error)
+
     def _end(self, reason: str) -> None:
         if not self._ending:
             self._ending = True

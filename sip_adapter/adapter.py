@@ -12,6 +12,7 @@ from actors.messages.client_manager import (
     AskStates,
     ClientManagerCommand,
     DeliveriesEnded,
+    DeliveryResult,
     FlowsClosed,
     FlowsSeen,
     RegisterContacts,
@@ -19,7 +20,14 @@ from actors.messages.client_manager import (
 )
 from actors.messages.lifecycle import ListenFailed, Listening, Ping, Wake
 from actors.messages.monitor import CountFacts, MonitorCommand, SetGauges
-from actors.messages.sip_adapter import AnswerRequests, CloseFlow, ReportBacklog, SendRequests, SipAdapterCommand
+from actors.messages.sip_adapter import (
+    Answer,
+    AnswerRequests,
+    CloseFlow,
+    ReportBacklog,
+    SendRequests,
+    SipAdapterCommand,
+)
 from actors.model import Flow
 from actors.ref import Ref
 from sip_adapter.domains import Domains
@@ -114,6 +122,25 @@ class SipAdapter(ActorBase[SipAdapterCommand]):
                 pass  # answered by the frame
             case _:
                 assert_never(message)
+
+    def recover(self, message: SipAdapterCommand, error: Exception) -> None:
+        """Of a command that raised, each answer is tried by itself, each send has ended, and time goes on."""
+        match message:
+            case AnswerRequests():
+                self.each(message.items, self._answer_one, self._answer_500)
+            case SendRequests():
+                results = tuple(DeliveryResult(item.delivery, 503, False) for item in message.items)
+                self._client_manager.tell(DeliveriesEnded(items=results))
+            case Wake():
+                self._wake_due = None
+            case _:
+                super().recover(message, error)
+
+    def _answer_one(self, item: Answer) -> None:
+        self._endpoint.answer((item,), self.clock.monotonic(), self.clock.wall())
+
+    def _answer_500(self, item: Answer, error: Exception) -> None:
+        self._answer_one(Answer(transaction=item.transaction, status=500))
 
     def _tick(self, wake: int) -> None:
         if wake == self._wake:

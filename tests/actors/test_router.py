@@ -66,3 +66,25 @@ def test_a_question_that_breaks_is_answered_and_the_next_served() -> None:
         assert router.failures.expect(ActorFailed).actor == "router"
         router.serve(RouteMessages(reply_to=asker, request=6, envelopes=(to(BOB),)))
         assert asker.expect(MessagesRouted).destinations == (ToMailbox(),)
+
+
+class Stumbling(Router):
+    """Fails on the first names it is told."""
+
+    stumbled = False
+
+    def handle(self, message: Any) -> None:
+        if isinstance(message, NamesAreOurs) and not self.stumbled:
+            self.stumbled = True
+            raise KeyError("stumbled")
+        super().handle(message)
+
+
+def test_names_are_taken_in_after_a_failure() -> None:
+    asker = Probe("asker")
+    with running(Stumbling, monitor=Probe("monitor")) as router:
+        router.serve(NamesAreOurs(names=(BOB,)))
+        router.failures.expect(ActorFailed)
+        router.advance(1.0)
+        router.serve(RouteMessages(reply_to=asker, request=1, envelopes=(to(BOB),)))
+    assert asker.expect(MessagesRouted).destinations == (ToMailbox(),)

@@ -131,3 +131,24 @@ def test_without_a_watchdog_nobody_is_asked() -> None:
         supervisor.advance(100.0)
     watched.expect_none()
     reasons.expect_none()
+
+
+def test_the_watch_goes_on_after_a_failed_tick() -> None:
+    watched = Probe("watched")
+
+    class Stumbling(Supervisor):
+        """Fails at its first tick."""
+
+        stumbled = False
+
+        def handle(self, message: Any) -> None:
+            if isinstance(message, Wake) and not self.stumbled:
+                self.stumbled = True
+                raise KeyError("stumbled")
+            super().handle(message)
+
+    with running(Stumbling, monitor=Probe("monitor"), on_fatal=lambda reason: None) as supervisor:
+        supervisor.serve(WatchActor(name="watched", target=watched))
+        supervisor.advance(3.5)
+        supervisor.failures.expect(ActorFailed)
+    assert watched.of(Ping)

@@ -39,7 +39,7 @@ from actors.messages.monitor import (
     Unsubscribe,
 )
 from actors.messages.router import MessagesRouted, RouteMessages, RouterCommand
-from actors.messages.sip_adapter import AnswerRequests, CloseFlow, SendRequests, SipAdapterCommand
+from actors.messages.sip_adapter import CloseFlow, SipAdapterCommand
 from actors.messages.storage import (
     OpenStore,
     ReadMessageState,
@@ -81,8 +81,6 @@ NEEDS: dict[Fault, Fault] = {
     ("client_manager", UserRead): ("client_manager", DeliveriesEnded),
 }
 """Some messages come only after another fault."""
-BORDER = pytest.mark.xfail(strict=True, reason="SipAdapter does not make good a command that raised")
-NOT_YET = {("sip_adapter", kind) for kind in (AnswerRequests, SendRequests, Wake)}
 ANSWERED_500 = {
     ("client_manager", SubmitMessages),
     ("client_manager", MessagesRouted),
@@ -265,15 +263,11 @@ def quiet_log() -> Iterator[None]:
     logger.enable("actors")
 
 
-def cases() -> list[Any]:
-    return [pytest.param(fault, marks=[BORDER] if fault in NOT_YET else []) for fault in kinds()]
-
-
 def name_of(fault: Fault) -> str:
     return f"{fault[0]}-{fault[1].__name__}"
 
 
-@pytest.mark.parametrize("fault", cases(), ids=name_of)
+@pytest.mark.parametrize("fault", kinds(), ids=name_of)
 def test_nothing_is_lost_and_the_next_is_served(fault: Fault) -> None:
     story = Story(*{fault, NEEDS.get(fault, fault)})
     try:
