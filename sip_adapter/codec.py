@@ -40,18 +40,18 @@ MAX_BODY = 65536
 """Bytes of a body, unless the caller says otherwise."""
 
 _REQUEST_LINE = re.compile(rb"(" + TOKEN + rb"++) ([^\x00-\x20\x7f<>\"]++) SIP/2\.0", re.IGNORECASE)
-_STATUS_LINE = re.compile(rb"SIP/2\.0 ([1-6][0-9]{2})(?: (.*+))?+", re.DOTALL | re.IGNORECASE)
+_STATUS_LINE = re.compile(rb"SIP/2\.0 ([1-6][0-9]{2})(?: (.*+))?", re.DOTALL | re.IGNORECASE)
 _VERSION = re.compile(rb" SIP/([0-9]++)\.([0-9]++)[ \t]*+\Z", re.IGNORECASE)
 _USUAL_LINES = re.compile(rb"\r\n(" + TOKEN + rb"++): *+([^\r]*+)")
 _LINES = re.compile(rb"\r\n(" + TOKEN + rb"++)[ \t]*+:[ \t]*+([^\r\n]*+)")
 _FOLD = re.compile(rb"\r\n[ \t]++")
 _BRANCH = re.compile(
     rb"SIP/2\.0 ([1-6][0-9]{2}) [^\r]*+\r\n"
-    rb"(?:[^Vv\r][^\r]*+\r\n)*+"
-    rb"[Vv](?:ia)?+: [^\r,;\"]++(?:;(?!branch)[^\r,;\"]++)*+;branch=([^\x00-\x20\x7f\",;<>]++)"
+    rb"(?:[^Vv\r][^\r]*+\r\n)*"
+    rb"[Vv](?:ia)?: [^\r,;\"]++(?:;(?!branch)[^\r,;\"]++)*;branch=([^\x00-\x20\x7f\",;<>]++)"
 )
 _NOTED = re.compile(
-    rb";[ \t]*+(?:received|rport)(?:[ \t]*+=[ \t]*+[^\x00-\x20\x7f\",;<>]*+)?+(?=[ \t]*+(?:;|\Z))",
+    rb";[ \t]*+(?:received|rport)(?:[ \t]*+=[ \t]*+[^\x00-\x20\x7f\",;<>]*+)?(?=[ \t]*+(?:;|\Z))",
     re.IGNORECASE,
 )
 

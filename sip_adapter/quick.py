@@ -31,11 +31,11 @@ MAX_HEAD = 1400
 _START = re.compile(rb"MESSAGE (sip:[^\x00-\x20\x7f<>\"]++) SIP/2\.0(?=\r\n)")
 _LINES = re.compile(rb"\r\n([A-Za-z\-]++): *+([^\r\n\t ][^\r\n\t]*+)(?<! )(?=\r\n|\Z)")
 _VIA = re.compile(
-    rb"SIP/2\.0/UDP ([A-Za-z0-9.\-]++)(?::([1-9][0-9]{0,4}+))?+"
-    rb"(;rport(?==?;))?+;branch=(z9hG4bK[A-Za-z0-9.!%*_+`'~\-]*+)(;rport)?+"
+    rb"SIP/2\.0/UDP ([A-Za-z0-9.\-]++)(?::([1-9][0-9]{0,4}))?"
+    rb"(;rport(?==?;))?;branch=(z9hG4bK[A-Za-z0-9.!%*_+`'~\-]*+)(;rport)?"
 )
 _CALL_ID = re.compile(rb"[^\x00-\x20\x7f]++")
-_CSEQ = re.compile(rb"([1-9][0-9]{0,8}+) MESSAGE")
+_CSEQ = re.compile(rb"([1-9][0-9]{0,8}) MESSAGE")
 _TAG = re.compile(TOKEN + rb"++")
 
 _NEEDED = frozenset((b"Via", b"From", b"To", b"Call-ID", b"CSeq"))
