@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import subprocess
 from pathlib import Path
 
 import pytest
 
-from tests.apps.exchange import Exchanged, exchange
-from tests.faults.node import NodeProcess, angarium
+from tests.apps.real_node import Exchanged, exchange, started_in_vain, url
+from tests.faults.node import NodeProcess
 
 ACTORS = {
     "client-manager": ("actors.client_manager.actor", "ClientManager", "angarium-client_manager"),
@@ -78,8 +77,7 @@ def said(flag: str) -> str:
 
 def serves(node: NodeProcess, text: str = "hello") -> None:
     """It does what a node does."""
-    host, port = node.udp
-    assert exchange(f"udp://{host}:{port}", text) == Exchanged(202, (text.encode(),))
+    assert exchange(url("udp", node.udp), text) == Exchanged(202, (text.encode(),))
 
 
 @pytest.mark.parametrize("flag", FLAGS)
@@ -143,7 +141,7 @@ def test_an_entry_point_of_another_package(folder: Path) -> None:
     ],
 )
 def test_a_wrong_name_is_one_clear_line_and_78(flag: str, name: str, why: str, folder: Path) -> None:
-    code, errors = started_in_vain(folder, flag, name)
+    code, errors = started_in_vain(folder / "data", "--open", f"--{flag}", name)
     assert code == 78, errors
     (line,) = errors.splitlines()
     assert line.startswith("angarium: ")
@@ -157,19 +155,9 @@ def test_a_wrong_name_is_one_clear_line_and_78(flag: str, name: str, why: str, f
     [("my_parts.py:Modest", "unexpected keyword argument"), ("my_parts.py:Unlucky", "router stopped")],
 )
 def test_a_replacement_that_cannot_start_is_78_and_not_a_node_without_it(name: str, why: str, folder: Path) -> None:
-    code, errors = started_in_vain(folder, "router", name)
+    code, errors = started_in_vain(folder / "data", "--open", "--router", name)
     assert code == 78, errors
     last = errors.splitlines()[-1]
     assert last.startswith("angarium: the node cannot start: ")
     assert why in last
     assert "choose another class" in last
-
-
-def started_in_vain(folder: Path, flag: str, name: str) -> tuple[int, str]:
-    """Start a node with this part; return its exit code and what it said on stderr."""
-    command = [*angarium(), "node", "--open", "--listen", "udp://127.0.0.1:0", "--data", str(folder / "data")]
-    done = subprocess.run(
-        [*command, f"--{flag}", name], capture_output=True, text=True, timeout=60, check=False, stdin=subprocess.DEVNULL
-    )
-    assert "ready" not in done.stdout
-    return done.returncode, done.stderr
