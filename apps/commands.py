@@ -48,11 +48,7 @@ class LazyGroup(click.RichGroup):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Return a stand-in that knows only name and help line: enough to list and to complete."""
         entry = COMMANDS.get(cmd_name)
-        return (
-            None
-            if entry is None
-            else click.RichCommand(name=cmd_name, help=entry.help, short_help=entry.help)
-        )
+        return None if entry is None else click.RichCommand(name=cmd_name, help=entry.help, short_help=entry.help)
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]

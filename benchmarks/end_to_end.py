@@ -63,9 +63,7 @@ class Probe(msgspec.Struct, frozen=True):
         return self.exact and trouble < max(self.offered * TOLERATED, 1)
 
 
-def probe(
-    on: Stage, rate: int, seconds: float, *, users: int = 100, empty_within: float = EMPTY_WITHIN
-) -> Probe:
+def probe(on: Stage, rate: int, seconds: float, *, users: int = 100, empty_within: float = EMPTY_WITHIN) -> Probe:
     """Offer `rate` messages a second for `seconds` to the registered users."""
     run = f"p{next(_runs)}"
     cpu, commits, load = on.node.cpu_seconds(), on.node.commits(), on.receiver.cpu_seconds()

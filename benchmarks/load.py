@@ -146,9 +146,4 @@ def _last_row(path: Path) -> dict[str, str]:
 
 def _seconds(text: str) -> float:
     parts = text.split(":")
-    return (
-        int(parts[0]) * 3600
-        + int(parts[1]) * 60
-        + float(parts[2])
-        + (int(parts[3]) / 1e6 if parts[3:] else 0)
-    )
+    return int(parts[0]) * 3600 + int(parts[1]) * 60 + float(parts[2]) + (int(parts[3]) / 1e6 if parts[3:] else 0)

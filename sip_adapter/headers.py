@@ -16,8 +16,8 @@ from sip_adapter.errors import SipError
 from sip_adapter.uri import port_number
 
 TOKEN = rb"[A-Za-z0-9\-.!%*_+`'~]"
-# Characters are repeated possessively, groups never: early releases of Python 3.11 match such groups wrongly. Each item of
-# a group begins with a character that the one before cannot take, so giving items back is linear all the same.
+# Characters are repeated possessively, groups never: early releases of Python 3.11 match such groups wrongly. Each item
+# of a group begins with a character that the one before cannot take, so giving items back is linear all the same.
 _QUOTED = rb'"(?:[^"\\]++|\\.)*"'
 _VALUE = rb"(?:" + _QUOTED + rb'|[^\x00-\x20\x7f",;<>]*+)'
 _PARAM = rb"[ \t]*+;[ \t]*+" + TOKEN + rb"++(?:[ \t]*+=[ \t]*+" + _VALUE + rb")?"

@@ -18,8 +18,7 @@ CASES = {
         "left behind: thread stray",
     ),
     "actor": (
-        "import pykka\nclass Stray(pykka.ThreadingActor): use_daemon_thread = True\n"
-        "def test(): Stray.start()",
+        "import pykka\nclass Stray(pykka.ThreadingActor): use_daemon_thread = True\ndef test(): Stray.start()",
         "left behind: actor Stray",
     ),
     "warning": ("import warnings\ndef test(): warnings.warn('odd')", "UserWarning: odd"),

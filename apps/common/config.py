@@ -17,9 +17,7 @@ from apps.common.exits import Exit, Failure
 from apps.common.values import Address, Listen, Transport, did_you_mean
 
 PREFIX = "ANGARIUM_"
-OTHER_VARIABLES = frozenset(
-    {"ANGARIUM_CONFIG", "ANGARIUM_NO_UVLOOP", "ANGARIUM_REQUIRE_TOOLS", "ANGARIUM_FAULTS"}
-)
+OTHER_VARIABLES = frozenset({"ANGARIUM_CONFIG", "ANGARIUM_NO_UVLOOP", "ANGARIUM_REQUIRE_TOOLS", "ANGARIUM_FAULTS"})
 """Variables of that prefix that are no settings of a node."""
 DAY = 86400
 
@@ -64,39 +62,31 @@ class NodeConfig(msgspec.Struct, frozen=True, kw_only=True):
         tuple[Listen, ...],
         Meta(description="Where to listen, udp://HOST:PORT or tcp://HOST:PORT; port 0: any free."),
     ] = (Listen(Transport.UDP, "127.0.0.1", 5060), Listen(Transport.TCP, "127.0.0.1", 5060))
-    data: Annotated[Path, Meta(description="Folder for all that must outlive the process.")] = Path(
-        "angarium-data"
+    data: Annotated[Path, Meta(description="Folder for all that must outlive the process.")] = Path("angarium-data")
+    realm: Annotated[str, Meta(description="Realm of the network, fixed in the data folder at first use.")] = "angarium"
+    open: Annotated[bool, Meta(description="Let anyone register and send; a user with a password still needs it.")] = (
+        False
     )
-    realm: Annotated[
-        str, Meta(description="Realm of the network, fixed in the data folder at first use.")
-    ] = "angarium"
-    open: Annotated[
-        bool, Meta(description="Let anyone register and send; a user with a password still needs it.")
-    ] = False
     open_to_network: Annotated[bool, Meta(description="Allow open mode beyond this machine.")] = False
     supervise: Annotated[bool, Meta(description="Start the node again when it ends by a fault.")] = False
-    admin: Annotated[
-        Address | None, Meta(description="HOST:PORT of the admin interface, beside DIR/control.sock.")
-    ] = None
-    store: Annotated[
-        str, Meta(description="Where mail is kept: sqlite, memory, module:Class or file.py:Class.")
-    ] = "sqlite"
-    client_manager: Annotated[
-        str | None, Meta(description="Replacement of the actor for accounts and devices.")
-    ] = None
+    admin: Annotated[Address | None, Meta(description="HOST:PORT of the admin interface, beside DIR/control.sock.")] = (
+        None
+    )
+    store: Annotated[str, Meta(description="Where mail is kept: sqlite, memory, module:Class or file.py:Class.")] = (
+        "sqlite"
+    )
+    client_manager: Annotated[str | None, Meta(description="Replacement of the actor for accounts and devices.")] = None
     server_manager: Annotated[str | None, Meta(description="Replacement of the actor for neighbours.")] = None
     router: Annotated[str | None, Meta(description="Replacement of the actor for routes.")] = None
     storage: Annotated[str | None, Meta(description="Replacement of the actor for storage.")] = None
-    monitor: Annotated[str | None, Meta(description="Replacement of the actor for events and counters.")] = (
-        None
-    )
+    monitor: Annotated[str | None, Meta(description="Replacement of the actor for events and counters.")] = None
     sip_adapter: Annotated[str | None, Meta(description="Replacement of the actor for SIP itself.")] = None
-    message_life: Annotated[
-        int, Meta(description="How long a message is kept; seconds, or 90s, 15m, 12h, 5d.")
-    ] = 5 * DAY
-    device_life: Annotated[
-        int, Meta(description="After what silence a device is forgotten; seconds, or 12h, 30d.")
-    ] = 30 * DAY
+    message_life: Annotated[int, Meta(description="How long a message is kept; seconds, or 90s, 15m, 12h, 5d.")] = (
+        5 * DAY
+    )
+    device_life: Annotated[int, Meta(description="After what silence a device is forgotten; seconds, or 12h, 30d.")] = (
+        30 * DAY
+    )
     max_body: Annotated[int, Meta(gt=0, description="Longest body taken, in bytes; beyond it 413.")] = 65_536
     max_pending: Annotated[
         int, Meta(gt=0, description="Messages that may wait for the store; beyond it 503 with Retry-After.")
@@ -110,9 +100,7 @@ class NodeConfig(msgspec.Struct, frozen=True, kw_only=True):
     log_level: Annotated[LogLevel, Meta(description="Level of the program log.")] = LogLevel.INFO
     debug_log: Annotated[bool, Meta(description="Also write a debug log, apart, in the log folder.")] = False
     log_format: Annotated[LogFormat, Meta(description="Log lines as text or as JSON.")] = LogFormat.TEXT
-    log_dir: Annotated[
-        Path | None, Meta(description="Folder of the log files; without it the data folder.")
-    ] = None
+    log_dir: Annotated[Path | None, Meta(description="Folder of the log files; without it the data folder.")] = None
 
 
 class Loaded(msgspec.Struct, frozen=True):

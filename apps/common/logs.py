@@ -67,9 +67,7 @@ class Logs:
         self.set_level(level)
         if debug and directory is not None:
             self._add_file(directory / DEBUG_LOG, LogLevel.DEBUG)
-        logging.basicConfig(
-            handlers=[Intercept()], level=logging.DEBUG if debug else logging.INFO, force=True
-        )
+        logging.basicConfig(handlers=[Intercept()], level=logging.DEBUG if debug else logging.INFO, force=True)
         for name in QUIET:
             logging.getLogger(name).setLevel(logging.WARNING)
 
@@ -98,9 +96,7 @@ class Logs:
 
     def _add_stderr(self, level: LogLevel) -> int:
         colour = wants_colour(sys.stderr) and self._format is LogFormat.TEXT
-        return logger.add(
-            sys.stderr, level=level.upper(), format=self._layout(colour), colorize=colour, diagnose=False
-        )
+        return logger.add(sys.stderr, level=level.upper(), format=self._layout(colour), colorize=colour, diagnose=False)
 
     def _add_file(self, path: Path, level: LogLevel) -> int:
         return logger.add(
@@ -174,8 +170,7 @@ def text_layout(_record: Record) -> str:
 def coloured_layout(_record: Record) -> str:
     """Lay a line out as text for a terminal."""
     return (
-        "<dim>{time:HH:mm:ss.SSS}</dim> <level>{level:<7}</level> {message}"
-        "<dim>{extra[fields]}</dim>{extra[trace]}\n"
+        "<dim>{time:HH:mm:ss.SSS}</dim> <level>{level:<7}</level> {message}<dim>{extra[fields]}</dim>{extra[trace]}\n"
     )
 
 

@@ -42,9 +42,7 @@ def flag(key: str) -> Callable[[F], F]:
     """Make the flag of one setting; its value stays text, `config.load` reads it."""
     name = f"--{key.replace('_', '-')}"
     if key in SWITCHES:
-        return click.option(
-            name, key, is_flag=True, flag_value="true", default=None, type=str, help=description(key)
-        )
+        return click.option(name, key, is_flag=True, flag_value="true", default=None, type=str, help=description(key))
     if key == "listen":
         return click.option(name, key, multiple=True, metavar="URL", help=helped(key))
     return click.option(name, key, metavar=METAVARS.get(key, "VALUE"), help=helped(key))

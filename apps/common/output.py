@@ -52,9 +52,7 @@ def fields(values: Mapping[str, object], *, json: bool, title: str = "") -> None
     table(("", ""), values.items(), title=title, header=False)
 
 
-def table(
-    columns: Sequence[str], values: Iterable[Sequence[object]], *, title: str = "", header: bool = True
-) -> None:
+def table(columns: Sequence[str], values: Iterable[Sequence[object]], *, title: str = "", header: bool = True) -> None:
     """Print a table on stdout: lines that fit the terminal, or plain and unwrapped into a pipe."""
     from rich import box
     from rich.console import Console

@@ -97,9 +97,7 @@ def supervise(
 class Supervision:
     """One supervised command, from its first start to its last end."""
 
-    def __init__(
-        self, command: Sequence[str], environ: Mapping[str, str] | None, say: Callable[[str], None]
-    ) -> None:
+    def __init__(self, command: Sequence[str], environ: Mapping[str, str] | None, say: Callable[[str], None]) -> None:
         """Take the command; nothing starts yet."""
         self._command = list(command)
         self._environ = environ

@@ -90,9 +90,7 @@ def host_port(text: str, *, default: int | None) -> tuple[str, int]:
         raise ValueError(f"{text!r} is not HOST:PORT{hint}")
     host = match["v6"] if match["v6"] is not None else match["name"]
     if not host:
-        raise ValueError(
-            f"{text!r} has no host; write 127.0.0.1 for this machine only, 0.0.0.0 for all interfaces"
-        )
+        raise ValueError(f"{text!r} has no host; write 127.0.0.1 for this machine only, 0.0.0.0 for all interfaces")
     if match["v6"] is not None and not is_ipv6(host):
         raise ValueError(f"{host!r} is no IPv6 address")
     if re.fullmatch(r"[\d.]+", host) and not is_ipv4(host):
@@ -153,9 +151,7 @@ def label(text: str) -> str:
 def replacement(text: str) -> str:
     """Read what replaces an actor or the store: `module:Class`, `file.py:Class`, or an entry point's name."""
     if not REPLACEMENT.fullmatch(text):
-        raise ValueError(
-            f"{text!r} names nothing; write module:Class, file.py:Class or an entry point's name"
-        )
+        raise ValueError(f"{text!r} names nothing; write module:Class, file.py:Class or an entry point's name")
     return text
 
 

@@ -28,9 +28,7 @@ def test_defaults_hold_and_stay_on_this_machine() -> None:
 def test_later_layers_win_and_each_value_keeps_its_origin(tmp_path: Path) -> None:
     file = tmp_path / "a.toml"
     file.write_text('name = "file"\nrealm = "file"\nmax_body = 1\nlisten = ["tcp://[::1]:0"]\nopen = true\n')
-    loaded = load(
-        {"name": "flag", "listen": (), "realm": None}, {"ANGARIUM_NAME": "e", "ANGARIUM_REALM": "e"}, file
-    )
+    loaded = load({"name": "flag", "listen": (), "realm": None}, {"ANGARIUM_NAME": "e", "ANGARIUM_REALM": "e"}, file)
     assert loaded.config.name == "flag"
     assert loaded.config.realm == "e"
     assert loaded.config.max_body == 1
@@ -126,10 +124,7 @@ def test_a_missing_file_is_a_mistake(tmp_path: Path) -> None:
 def test_a_variable_that_is_nearly_a_setting_s_is_a_mistake() -> None:
     with pytest.raises(ConfigError, match="did you mean ANGARIUM_LISTEN"):
         load(environ={"ANGARIUM_LISTENS": "udp://127.0.0.1"})
-    assert (
-        load(environ={"ANGARIUM_NO_UVLOOP": "1", "ANGARIUM_PLAYGROUND": "1", "PATH": "/"}).config
-        == NodeConfig()
-    )
+    assert load(environ={"ANGARIUM_NO_UVLOOP": "1", "ANGARIUM_PLAYGROUND": "1", "PATH": "/"}).config == NodeConfig()
 
 
 def test_open_mode_stays_on_this_machine_unless_told_otherwise() -> None:
@@ -141,9 +136,7 @@ def test_open_mode_stays_on_this_machine_unless_told_otherwise() -> None:
 
 
 def test_show_tells_values_and_origins_as_json() -> None:
-    result = CliRunner().invoke(
-        angarium, ["config", "show", "--origin", "--json", "--open", "--name", "b"], env={}
-    )
+    result = CliRunner().invoke(angarium, ["config", "show", "--origin", "--json", "--open", "--name", "b"], env={})
     assert result.exit_code == Exit.OK, result.output
     shown = json.loads(result.stdout)
     assert shown["open"] == {"value": True, "origin": "flag --open"}

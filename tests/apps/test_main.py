@@ -51,9 +51,7 @@ def test_version_is_answered_before_the_libraries_are_imported() -> None:
         "import sys; sys.argv = ['angarium', '--version']; from apps.main import main; main();"
         f"print([name for name in {HEAVY!r} if name in sys.modules])"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=30
-    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=30)
     version, imported = done.stdout.splitlines()
     assert version.startswith("angarium ")
     assert imported == "[]"
@@ -97,9 +95,7 @@ def test_a_fault_nobody_expected_is_code_70() -> None:
         "c.COMMANDS['demo'] = c.Entry('apps.common.exits:Exit', '')\n"
         "apps.main.main()"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, timeout=30, check=False
-    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30, check=False)
     assert done.returncode == Exit.INTERNAL
     assert done.stderr.endswith("internal error; please report it with the lines above\n")
 

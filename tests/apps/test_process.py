@@ -50,9 +50,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
         ("-9,-11,0", 3, 0),
     ],
 )
-def test_a_fault_starts_it_again_and_a_mistake_does_not(
-    tmp_path: Path, ends: str, starts: int, code: int
-) -> None:
+def test_a_fault_starts_it_again_and_a_mistake_does_not(tmp_path: Path, ends: str, starts: int, code: int) -> None:
     counter = tmp_path / "starts"
     said: list[str] = []
     assert process.supervise([sys.executable, "-c", FLAKY, str(counter), ends], say=said.append) == code

@@ -213,7 +213,9 @@ def test_the_network_in_memory_refuses_where_nobody_listens() -> None:
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
 @pytest.mark.parametrize("way", [DatagramBatches, udp.PlainDatagrams])
-def test_both_ways_to_datagrams_carry_the_same(host: str, way: Callable[[socket.socket], udp.Datagrams], socket_pair: Pair) -> None:
+def test_both_ways_to_datagrams_carry_the_same(
+    host: str, way: Callable[[socket.socket], udp.Datagrams], socket_pair: Pair
+) -> None:
     """Batches of the system, and one at a time where it has none."""
     here, there = socket_pair(host)
     ours, theirs = way(here), way(there)
