@@ -115,6 +115,6 @@ def _serve(stack: ExitStack, folder: Path, world: Any, store: Store) -> None:
     stack.callback(running.stop)
     facts = NodeFacts(name="(stopped)", realm=realm, version=version_line().split()[-1], addresses=())
     actors = NodeActors(client_manager=running.client_manager, storage=running.storage, monitor=running.monitor)
-    server = AdminServer(AdminApi(facts, actors, list).app, data=folder)
+    server = AdminServer(AdminApi(facts, actors).app, data=folder)
     server.start()
     stack.callback(server.stop)

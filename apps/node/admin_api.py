@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Iterable
 from typing import Any, TypeVar
 
 import msgspec
@@ -19,7 +19,7 @@ from actors.messages.client_manager import (
     UserInfo,
     UsersListed,
 )
-from actors.messages.monitor import JourneyRead, MonitorRead, ReadJourney, ReadMonitor
+from actors.messages.monitor import JourneyRead, MonitorRead, RaiseAlarm, ReadJourney, ReadMonitor
 from actors.messages.storage import (
     MessageStateRead,
     QueueRead,
@@ -30,6 +30,7 @@ from actors.messages.storage import (
 )
 from actors.model import MessageId, Seq, UserName, Value, mailbox_queue
 from actors.ref import Ref
+from actors.storage import FULL_ALARM
 from apps.common import users
 from apps.node import admin_views as views
 from apps.node.admin_guard import ApiError, guard, json_reply
@@ -79,13 +80,12 @@ class ImportUsers(Value, frozen=True):
 
 
 class AdminApi:
-    """The handlers of one node; `reasons` tells why it is not ready, empty when it is."""
+    """The handlers of one node."""
 
-    def __init__(self, facts: NodeFacts, actors: NodeActors, reasons: Callable[[], list[str]]) -> None:
+    def __init__(self, facts: NodeFacts, actors: NodeActors) -> None:
         """Take what to tell and whom to ask."""
         self._facts = facts
         self._actors = actors
-        self._reasons = reasons
         self._started = time.monotonic()
 
     def app(self) -> web.Application:
@@ -119,7 +119,7 @@ class AdminApi:
             "rss_bytes": views.rss_bytes(),
             **views.store(stats),
             "online": await self._online(monitor.gauges),
-            "ready": self._reasons() == [],
+            "ready": not _obstacles(monitor.alarms),
             "alarms": [views.alarm(item) for item in monitor.alarms],
             "counters": monitor.counters,
             "gauges": monitor.gauges,
@@ -213,12 +213,13 @@ class AdminApi:
 
     async def ready(self, _request: web.Request) -> web.Response:
         """Tell whether the node takes messages, and if not, why."""
-        reasons = self._reasons()
+        reasons: list[str] = []
         try:
+            reasons += _obstacles((await self._read_monitor(0)).alarms)
             await ask_async(self._actors.storage, ReadStoreStats, StoreStatsRead, 2.0)
             await self._list(limit=1, timeout=2.0)
         except AskError as error:
-            reasons = [*reasons, str(error)]
+            reasons.append(str(error))
         return json_reply({"ready": not reasons, "reasons": reasons}, 503 if reasons else 200)
 
     async def metrics(self, _request: web.Request) -> web.Response:
@@ -270,6 +271,11 @@ class AdminApi:
             return UserName(name), *users.hashes(name, self._facts.realm, users.password(new.password))
         except ValueError as error:
             raise ApiError(400, "bad-data", str(error)) from None
+
+
+def _obstacles(alarms: Iterable[RaiseAlarm]) -> list[str]:
+    """Tell which alarms mean that new messages are refused."""
+    return [alarm.text for alarm in alarms if alarm.name == FULL_ALARM.name]
 
 
 def _done(done: CommandDone, name: str) -> None:

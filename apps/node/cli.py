@@ -73,7 +73,7 @@ def serve(config: NodeConfig, realm: str | None) -> None:
             addresses=running.addresses,
         )
         actors = NodeActors(client_manager=running.client_manager, storage=running.storage, monitor=running.monitor)
-        admin = AdminServer(AdminApi(facts, actors, list).app, data=config.data, tcp=config.admin)
+        admin = AdminServer(AdminApi(facts, actors).app, data=config.data, tcp=config.admin)
         try:
             admin.start()
             _advise(config, running.client_manager)

@@ -79,7 +79,7 @@ class Node:
     def __init__(self) -> None:
         self.users: dict[str, tuple[str, str]] = {}
         self.broken: set[type] = set()
-        self.reasons: list[str] = []
+        self.alarms = (RaiseAlarm("damaged-rows", "the disk forgets", "look at it"),)
 
     def tell(self, command: Any) -> None:
         if type(command) in self.broken:
@@ -127,7 +127,7 @@ class Node:
         return MonitorRead(
             command.request,
             (event,)[: command.limit],
-            (RaiseAlarm("disk-full", "the disk is full", "free some space"),),
+            self.alarms,
             {"messages_accepted_total": 5.0, 'answers_total{status="200"}': 4.0, "bad name": 1.0},
             {"users_online": 2.0},
         )
@@ -176,7 +176,7 @@ class Served:
 def served(tmp_path: Path) -> Iterator[Served]:
     node = Node()
     facts = NodeFacts(name="a", realm="r", version="1", addresses=("udp://127.0.0.1:5060",))
-    api = AdminApi(facts, NodeActors(node, node, node), lambda: node.reasons)
+    api = AdminApi(facts, NodeActors(node, node, node))
     server = AdminServer(api.app, data=tmp_path, tcp=Address("127.0.0.1", 0))
     server.start()
     yield Served(node, server, tmp_path)
@@ -194,7 +194,7 @@ def test_a_deep_folder_and_a_socket_left_behind_do_no_harm(tmp_path: Path) -> No
     deep.mkdir(parents=True)
     (deep / "control.sock").touch()
     node = Node()
-    api = AdminApi(NodeFacts(name="deep", realm="r", version="1", addresses=()), NodeActors(node, node, node), list)
+    api = AdminApi(NodeFacts(name="deep", realm="r", version="1", addresses=()), NodeActors(node, node, node))
     server = AdminServer(api.app, data=deep)
     server.start()
     try:
@@ -213,7 +213,7 @@ def test_an_address_in_use_is_a_failure(served: Served, tmp_path: Path) -> None:
     other = tmp_path / "other"
     other.mkdir()
     node = Node()
-    api = AdminApi(NodeFacts(name="b", realm="r", version="1", addresses=()), NodeActors(node, node, node), list)
+    api = AdminApi(NodeFacts(name="b", realm="r", version="1", addresses=()), NodeActors(node, node, node))
     server = AdminServer(api.app, data=other, tcp=served.server.address)
     with pytest.raises(Failure) as failed:
         server.start()
@@ -231,7 +231,7 @@ def test_status_tells_how_the_node_is(served: Served) -> None:
     told = {key: status[key] for key in ("name", "realm", "users", "messages", "commits", "online", "ready")}
     assert told == {"name": "a", "realm": "r", "users": 0, "messages": 3, "commits": 12, "online": 2, "ready": True}
     assert status["rss_bytes"] > 0
-    assert status["alarms"][0]["name"] == "disk-full"
+    assert status["alarms"][0]["name"] == "damaged-rows"
 
 
 def test_users_come_and_go_without_telling_secrets(served: Served) -> None:
@@ -298,7 +298,7 @@ def test_a_message_tells_its_journey(served: Served) -> None:
 def test_health_tells_what_is_wrong(served: Served) -> None:
     assert served.ask("GET", "/livez")[0] == 200
     assert served.ask("GET", "/readyz")[:2] == (200, {"ready": True, "reasons": []})
-    served.node.reasons = ["the disk is full"]
+    served.node.alarms = (RaiseAlarm("disk-full", "the disk is full", "free some space"),)
     served.node.broken = {ReadStoreStats}
     status, answer, _ = served.ask("GET", "/readyz")
     assert status == 503
