@@ -77,8 +77,7 @@ def serve(config: NodeConfig, realm: str | None) -> None:
         try:
             admin.start()
             _advise(config, running.client_manager)
-            print("ready", config.name, *running.addresses, *_admin_word(admin), flush=True)  # noqa: T201
-            run(_until_signal())
+            run(_until_signal(" ".join(["ready", config.name, *running.addresses, *_admin_word(admin)])))
         finally:
             admin.stop()
             running.stop()
@@ -107,9 +106,11 @@ def _advise(config: NodeConfig, client_manager: Any) -> None:
         )
 
 
-async def _until_signal() -> None:
+async def _until_signal(ready: str) -> None:
+    """Say that the node serves, once a signal would stop it cleanly, and wait for one."""
     from apps.common.process import stop_signals
 
     stop = asyncio.Event()
     with stop_signals(stop.set):
+        print(ready, flush=True)  # noqa: T201
         await stop.wait()
