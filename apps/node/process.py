@@ -33,9 +33,6 @@ ALGORITHMS = {
     DigestAlgorithm.SHA_256: ("SHA-256",),
     DigestAlgorithm.BOTH: ("SHA-256", "MD5"),
 }
-SWITCH_INTERVAL = 0.0005
-"""Seconds for which the loop's thread may keep the interpreter from the store's: with Python's own 5 ms a commit waits
-longer for its turn than for the disk (at 6,000 messages/s the median delay was 600 ms, with this it is 40 ms)."""
 SHIPPED_STORES = {"sqlite": "actors.stores.sqlite:SqliteStore", "memory": "actors.stores.memory:MemoryStore"}
 STORE_METHODS = tuple(name for name, part in vars(Store).items() if callable(part) and not name.startswith("_"))
 REPLACEABLE = ("monitor", "router", "storage", "client_manager", "sip_adapter")
@@ -116,7 +113,6 @@ def load_actor(role: str, name: str) -> type[ActorBase[Any]]:
 
 def start(config: NodeConfig, world: Threads, store: Store) -> Node:
     """Start a node as the settings say; Failure: 78 if it cannot listen or a replacement cannot start, else 70."""
-    sys.setswitchinterval(SWITCH_INTERVAL)
     plan = NodePlan(
         listen=tuple(str(address) for address in config.listen),
         realm=store.open().realm,
