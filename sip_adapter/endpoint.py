@@ -22,7 +22,7 @@ from sip_adapter.limits import Limits
 from sip_adapter.message import Request, Response
 from sip_adapter.overload import PendingLimit
 from sip_adapter.policy import OPTIONS_HEADERS, check
-from sip_adapter.quick import QuickReader
+from sip_adapter.quick import QuickReader, glance
 from sip_adapter.transaction import (
     Answered,
     ClientTransactions,
@@ -120,7 +120,7 @@ class SipEndpoint:
             self._sign_of_life(flow, now)
         elif data.startswith(b"SIP/2.0 "):
             self._datagram_response(data, flow, now)
-        elif not (data.startswith(b"MESSAGE ") and self._quick(data, flow, now)):
+        elif not (data.startswith(b"MESSAGE ") and (self._shed(data, flow, now) or self._quick(data, flow, now))):
             try:
                 message = parse(data, self._limits.max_body)
             except SipError as error:
@@ -231,6 +231,20 @@ class SipEndpoint:
             branch = message.via.branch
             if branch is not None:
                 self._response(message.status, branch, message, flow, now)
+
+    def _shed(self, data: bytes, flow: Flow, now: float) -> bool:
+        """While no more may enter, look at a MESSAGE only as far as a refusal needs; False: not dealt with."""
+        if self._server.messages < self._entry.limit:
+            return False
+        message = glance(data)
+        if message is None:
+            return False
+        text = key_text(
+            message.branch, message.host, message.port, message.values[b"Call-ID"], message.number, b"MESSAGE"
+        )
+        key = digest(text, self._secret)
+        back = flow if message.rport else _by_port(int(message.port or b"5060"), flow)
+        return self._absorbed(key, message.reply_head(to_tag(key), flow), back, flow, now, is_message=True)
 
     def _quick(self, data: bytes, flow: Flow, now: float) -> bool:
         """Serve an ordinary MESSAGE without the codec; False: not served."""

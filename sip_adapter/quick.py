@@ -34,6 +34,7 @@ _VIA = re.compile(
     rb"SIP/2\.0/UDP ([A-Za-z0-9.\-]++)(?::([1-9][0-9]{0,4}))?"
     rb"(;rport(?==?;))?;branch=(z9hG4bK[A-Za-z0-9.!%*_+`'~\-]*+)(;rport)?"
 )
+_FIVE = re.compile(rb"\r\n(Via|From|To|Call-ID|CSeq): *+([^\r\n\t ][^\r\n\t]*+)(?<! )(?=\r\n[^ \t])")
 _CALL_ID = re.compile(rb"[^\x00-\x20\x7f]++")
 _CSEQ = re.compile(rb"([1-9][0-9]{0,8}) MESSAGE")
 _TAG = re.compile(TOKEN + rb"++")
@@ -69,16 +70,48 @@ class Ordinary(msgspec.Struct, frozen=True, gc=False):
 
     def reply_head(self, to_tag: bytes, flow: Flow) -> bytes:
         """Return the header lines of any answer to it (RFC 3261 8.2.6.2, 18.2.1; RFC 3581 4)."""
-        values = self.values
-        via = values[b"Via"]
-        source = flow.host.encode()
-        if self.rport:
-            via = b"%b;received=%b;rport=%d" % (via.replace(b";rport", b""), source, flow.port)
-        elif source != self.host:
-            via = b"%b;received=%b" % (via, source)
-        return b"Via: %b\r\nFrom: %b\r\nTo: %b;tag=%b\r\nCall-ID: %b\r\nCSeq: %b\r\n" % (
-            via, values[b"From"], values[b"To"], to_tag, values[b"Call-ID"], values[b"CSeq"],
-        )  # fmt: skip
+        return _reply_head(self.values, self.host, self.rport, to_tag, flow)
+
+
+class Glance(msgspec.Struct, frozen=True, gc=False):
+    """What names the transaction of a MESSAGE, and what its answer needs; of the rest nothing is known."""
+
+    values: dict[bytes, bytes]
+    branch: bytes
+    host: bytes
+    port: bytes
+    rport: bool
+    number: bytes
+
+    def reply_head(self, to_tag: bytes, flow: Flow) -> bytes:
+        """Return the header lines of any answer to it."""
+        return _reply_head(self.values, self.host, self.rport, to_tag, flow)
+
+
+def _reply_head(values: dict[bytes, bytes], host: bytes, rport: bool, to_tag: bytes, flow: Flow) -> bytes:
+    via = values[b"Via"]
+    source = flow.host.encode()
+    if rport:
+        via = b"%b;received=%b;rport=%d" % (via.replace(b";rport", b""), source, flow.port)
+    elif source != host:
+        via = b"%b;received=%b" % (via, source)
+    return b"Via: %b\r\nFrom: %b\r\nTo: %b;tag=%b\r\nCall-ID: %b\r\nCSeq: %b\r\n" % (
+        via, values[b"From"], values[b"To"], to_tag, values[b"Call-ID"], values[b"CSeq"],
+    )  # fmt: skip
+
+
+def glance(data: bytes) -> Glance | None:
+    """Read no more of a MESSAGE than refusing it takes; None if it is not written in the plainest way."""
+    end = data.find(b"\r\n\r\n")
+    lines: list[Header] = _FIVE.findall(data, 0, end + 4) if 0 < end <= MAX_HEAD else []
+    values = dict(lines)
+    if len(lines) != 5 or len(values) != 5 or b";tag=" in values[b"To"]:
+        return None
+    via, number = _VIA.fullmatch(values[b"Via"]), _CSEQ.fullmatch(values[b"CSeq"])
+    if via is None or number is None:
+        return None
+    host, port, before, branch, behind = via.groups(b"")
+    return Glance(values, branch, host.lower(), port, bool(before or behind), number[1])
 
 
 class QuickReader:

@@ -6,8 +6,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from actors.messages.sip_adapter import Answer
+from actors.model import MessageId
 from sip_adapter.endpoint import Outputs, SipEndpoint
-from sip_adapter.quick import QuickReader
+from sip_adapter.quick import QuickReader, glance
 from tests.sip_adapter.packets import PHONE, REALM, domains, endpoint, packet
 
 ORDINARY = [
@@ -113,3 +115,43 @@ def test_a_large_head_or_body_is_left_to_the_codec() -> None:
     reader = QuickReader(domains(), REALM, 10)
     assert reader.read(packet(body=b"x" * 11)) is None
     assert reader.read(packet(more=("Subject: " + "x" * 1400,))) is None
+
+
+@pytest.mark.parametrize("data", ORDINARY)
+def test_a_glance_sees_the_same_transaction(data: bytes) -> None:
+    """What is shed after a glance has the key, the answer's head and the way back that it has when it is served."""
+    read, seen = QuickReader(domains(), REALM, 65536).read(data), glance(data)
+    assert read is not None
+    assert seen is not None
+    for name in ("branch", "host", "port", "rport", "number"):
+        assert getattr(seen, name) == getattr(read, name)
+    assert seen.reply_head(b"tag", PHONE) == read.reply_head(b"tag", PHONE)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        packet(to="<sip:bob@angarium>;tag=here"),
+        packet().replace(b"\r\nTo: ", b"\r\nTo: \r\n "),
+        packet().replace(b"\r\nCSeq: 1 MESSAGE", b"\r\nCSeq: 1\r\n MESSAGE"),
+        packet().replace(b"\r\nVia: ", b"\r\nv: "),
+        packet(via="SIP/2.0/TCP 192.0.2.7:5060;branch=z9hG4bKone"),
+        b"MESSAGE sip:bob@angarium SIP/2.0\r\nVia: x",
+    ],
+)
+def test_a_glance_leaves_the_unusual_alone(data: bytes) -> None:
+    assert glance(data) is None
+
+
+def test_a_repeat_of_what_was_accepted_is_not_shed() -> None:
+    served = endpoint(max_pending=1)
+    served.datagram(packet(call_id="first"), PHONE, 1.0)
+    (item,) = served.take().submissions
+    served.datagram(packet(call_id="first"), PHONE, 1.1)
+    assert not served.take().packets
+    served.answer([Answer(transaction=item.transaction, status=202, message_id=MessageId("m"))], 1.2, 0.0)
+    (first,) = served.take().packets
+    served.datagram(packet(call_id="second"), PHONE, 1.3)
+    served.take()
+    served.datagram(packet(call_id="first"), PHONE, 1.4)
+    assert served.take().packets == [first]
