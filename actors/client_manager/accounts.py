@@ -24,7 +24,7 @@ from actors.messages.router import NamesAreGone, NamesAreOurs
 from actors.messages.storage import ReadQueue, RemoveAccount, SaveAccounts, SaveRegistration
 from actors.model import POSTMASTER, Account, DeviceKey, End, Seq, StoredMessage, UserName, mailbox_queue
 from actors.ref import Ref
-from actors.state.client_registry import UserRecord
+from actors.state.client_registry import GUEST, UserRecord
 from actors.state.registrar import UNSAVED
 
 REMOVAL_BATCH = 200
@@ -104,9 +104,25 @@ class Accounts:
         """On disk: the users exist."""
         core = self._core
         for account in what.accounts:
+            if account.has_password:
+                self._drop_unproved(account.name)
             core.registry.put_account(account)
         core.refs.router.tell(NamesAreOurs(names=tuple(account.name for account in what.accounts)))
         what.reply_to.tell(CommandDone(request=what.request))
+
+    def _drop_unproved(self, name: UserName) -> None:
+        """Whoever registered before there was a password has not proved that he is this user: let him do it again."""
+        core = self._core
+        record = core.registry.get(name)
+        if record is None or record.account.has_password:
+            return
+        for device in list(record.devices.values()):
+            if device.key.startswith(GUEST):
+                core.registry.drop_device(name, device.key)
+                core.deliveries.drop(name, device.key)
+            elif device.bindings:
+                core.registry.put_device(name, msgspec.structs.replace(device, bindings=()))
+                core.outbox.bindings.append((name, device.key))
 
     def save_failed(self, what: SavingAccounts, reason: str) -> None:
         """Say so."""
