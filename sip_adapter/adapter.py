@@ -20,14 +20,8 @@ from actors.messages.client_manager import (
 )
 from actors.messages.lifecycle import ListenFailed, Listening, Ping, Wake
 from actors.messages.monitor import CountFacts, MonitorCommand, SetGauges
-from actors.messages.sip_adapter import (
-    Answer,
-    AnswerRequests,
-    CloseFlow,
-    ReportBacklog,
-    SendRequests,
-    SipAdapterCommand,
-)
+from actors.messages.requests import Answer
+from actors.messages.sip_adapter import AnswerRequests, CloseFlow, ReportBacklog, SendRequests, SipAdapterCommand
 from actors.model import Flow
 from actors.ref import Ref
 from sip_adapter.domains import Domains

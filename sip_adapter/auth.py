@@ -6,8 +6,7 @@ without quotes.
 
 from __future__ import annotations
 
-from actors.messages.client_manager import DigestResponse
-from actors.messages.sip_adapter import Challenge
+from actors.messages.requests import Challenge, DigestResponse
 from actors.model import Header
 from sip_adapter.errors import SipError
 from sip_adapter.headers import parse_auth

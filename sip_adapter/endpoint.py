@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 
-from actors.messages.client_manager import DeliveryResult, Registration, StateQuestion, Submission
-from actors.messages.sip_adapter import Answer, OutboundRequest
+from actors.messages.client_manager import DeliveryResult
+from actors.messages.requests import Answer, OutboundRequest, Registration, StateQuestion, Submission
 from actors.model import Flow, TransactionKey
 from sip_adapter.codec import parse, response, response_branch
 from sip_adapter.domains import Domains

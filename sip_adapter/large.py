@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from actors.messages.sip_adapter import OutboundRequest
+from actors.messages.requests import OutboundRequest
 from actors.model import Flow
 
 FORGET = 600.0

@@ -12,7 +12,7 @@ from functools import lru_cache
 
 import msgspec
 
-from actors.messages.client_manager import Submission
+from actors.messages.requests import Submission
 from actors.model import Flow, Header, Seconds, TransactionKey, UserName
 from sip_adapter.auth import credentials
 from sip_adapter.domains import Domains

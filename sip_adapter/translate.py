@@ -6,8 +6,15 @@ import re
 from email.utils import formatdate
 from http import HTTPStatus
 
-from actors.messages.client_manager import ContactItem, Registration, StateQuestion, Submission
-from actors.messages.sip_adapter import Answer, ContactLine, OutboundRequest
+from actors.messages.requests import (
+    Answer,
+    ContactItem,
+    ContactLine,
+    OutboundRequest,
+    Registration,
+    StateQuestion,
+    Submission,
+)
 from actors.model import Flow, Header, MessageId, Seconds, TransactionKey, UserName
 from sip_adapter.auth import challenge_headers, credentials, is_text
 from sip_adapter.domains import Domains

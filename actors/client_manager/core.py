@@ -10,8 +10,9 @@ import msgspec
 
 from actors.messages.client_manager import ClientManagerCommand
 from actors.messages.monitor import MonitorCommand
+from actors.messages.requests import Answer
 from actors.messages.router import RouterCommand
-from actors.messages.sip_adapter import Answer, SipAdapterCommand
+from actors.messages.sip_adapter import SipAdapterCommand
 from actors.messages.storage import StorageCommand
 from actors.model import Seq, TransactionKey, UserName
 from actors.ports import Clock

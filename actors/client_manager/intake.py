@@ -8,9 +8,8 @@ from typing import NamedTuple
 import msgspec
 
 from actors.client_manager.core import COMMIT_WITHIN, Core
-from actors.messages.client_manager import Submission
+from actors.messages.requests import Answer, Submission
 from actors.messages.router import Destination, RouteMessages, Searching, ToMailbox, ToNeighbour, Unknown
-from actors.messages.sip_adapter import Answer
 from actors.messages.storage import (
     Acknowledgement,
     AcknowledgeMessages,

@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from actors.client_manager.core import Core
-from actors.messages.client_manager import StateQuestion
-from actors.messages.sip_adapter import Answer
+from actors.messages.requests import Answer, StateQuestion
 from actors.messages.storage import MessageStateRead, ReadMessageState
 from actors.model import POSTMASTER, UserName
 from actors.state.digest import NonceVerdict

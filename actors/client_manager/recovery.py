@@ -17,12 +17,10 @@ from actors.messages.client_manager import (
     DeliveriesEnded,
     DeliveryResult,
     RegisterContacts,
-    Registration,
-    StateQuestion,
-    Submission,
     SubmitMessages,
 )
 from actors.messages.lifecycle import CommandFailed
+from actors.messages.requests import Registration, StateQuestion, Submission
 from actors.messages.router import MessagesRouted
 from actors.messages.storage import (
     AccountSaved,

@@ -8,10 +8,9 @@ from typing import NamedTuple
 import msgspec
 
 from actors.client_manager.core import Core
-from actors.messages.client_manager import Registration
 from actors.messages.monitor import Level
+from actors.messages.requests import Answer, Registration
 from actors.messages.router import NamesAreGone, NamesAreOurs
-from actors.messages.sip_adapter import Answer
 from actors.messages.storage import ReadUser, SaveProgress, SaveRegistration
 from actors.model import POSTMASTER, Account, Device, DeviceKey, Flow, TransactionKey, User, UserName
 from actors.state.client_registry import GUEST, UserRecord

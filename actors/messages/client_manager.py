@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from actors.messages.lifecycle import CommandFailed, Ping, Wake
+from actors.messages.requests import Registration, StateQuestion, Submission
 from actors.messages.router import MessagesRouted
 from actors.messages.storage import (
     AccountSaved,
@@ -16,98 +17,8 @@ from actors.messages.storage import (
     UserRead,
     UsersRead,
 )
-from actors.model import Device, Flow, Header, MessageId, Seconds, TransactionKey, UserName, Value
+from actors.model import Device, Flow, UserName, Value
 from actors.ref import Ref
-
-
-class DigestResponse(Value, frozen=True, gc=False):
-    """An Authorization header's parsed digest response (RFC 7616 3.4), and the request's method and source."""
-
-    username: str
-    realm: str
-    nonce: str
-    uri: str
-    response: str
-    method: str
-    algorithm: str = "MD5"
-    """`MD5` or `SHA-256`, as sent; MD5 where it was left out."""
-    qop: str = ""
-    nc: str = ""
-    cnonce: str = ""
-    opaque: str = ""
-
-
-class Submission(Value, frozen=True, gc=False):
-    """One MESSAGE that a client sent: well-formed, within limits, addressed to a host of ours."""
-
-    transaction: TransactionKey
-    flow: Flow
-    sender: UserName
-    sender_is_ours: bool
-    """The host part of From is ours."""
-    recipient: UserName
-    call_id: bytes
-    from_tag: bytes
-    cseq: int
-    headers: tuple[Header, ...]
-    body: bytes
-    arrived: float
-    """Monotonic seconds: what is not committed 10 s later is refused (PROTOCOL 5)."""
-    display: bytes = b""
-    life: Seconds | None = None
-    """The Expires header, if any."""
-    client_id: str = ""
-    """The client's own Angarium-Id, if any: counts only within its authenticated user (PROTOCOL 3)."""
-    credentials: DigestResponse | None = None
-
-
-class ContactItem(Value, frozen=True, gc=False):
-    """One Contact of a REGISTER."""
-
-    uri: bytes
-    """As it was sent."""
-    user: str
-    host: str
-    port: int | None
-    expires: int | None
-    """The contact's own parameter; None: the header or the default counts."""
-    q: float
-    instance: str
-    """`+sip.instance` without quotes and brackets, or empty."""
-    reg_id: int
-    params: tuple[Header, ...]
-
-
-class Registration(Value, frozen=True, gc=False):
-    """One REGISTER (RFC 3261 10.3): well-formed, for a host of ours."""
-
-    transaction: TransactionKey
-    flow: Flow
-    user: UserName
-    """From the To URI."""
-    aor_host: str
-    """host[:port] of the To URI as the phone wrote it."""
-    from_user: UserName
-    call_id: bytes
-    cseq: int
-    contacts: tuple[ContactItem, ...]
-    star: bool
-    """`Contact: *`."""
-    expires: int | None
-    """The Expires header."""
-    credentials: DigestResponse | None = None
-    path: tuple[bytes, ...] = ()
-
-
-class StateQuestion(Value, frozen=True, gc=False):
-    """An OPTIONS with `Angarium-Where`: a sender or recipient asks what became of a message."""
-
-    transaction: TransactionKey
-    flow: Flow
-    user: UserName
-    """From the From URI."""
-    id: MessageId
-    credentials: DigestResponse | None = None
 
 
 class SubmitMessages(Value, frozen=True, gc=False):

@@ -5,8 +5,7 @@ from __future__ import annotations
 from email.utils import formatdate, parsedate_to_datetime
 from functools import lru_cache
 
-from actors.messages.client_manager import DigestResponse, Submission
-from actors.messages.sip_adapter import Answer, Challenge
+from actors.messages.requests import Answer, Challenge, DigestResponse, Submission
 from actors.model import POSTMASTER, Envelope, Flow, Header, Proof, TransactionKey, UserName
 from actors.state.client_registry import ClientRegistry
 from actors.state.digest import NonceBook, NonceVerdict, ha1, proves

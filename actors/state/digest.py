@@ -7,7 +7,7 @@ import itertools
 from enum import StrEnum
 from hashlib import md5, sha256
 
-from actors.messages.client_manager import DigestResponse
+from actors.messages.requests import DigestResponse
 
 ALGORITHMS = ("MD5", "SHA-256")
 

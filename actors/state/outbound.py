@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from actors.messages.sip_adapter import OutboundRequest
+from actors.messages.requests import OutboundRequest
 from actors.model import Binding, Envelope, UserName
 from actors.state.addresses import aor
 

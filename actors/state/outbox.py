@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from actors.messages.client_manager import Submission
 from actors.messages.monitor import Level
-from actors.messages.sip_adapter import Answer, OutboundRequest
+from actors.messages.requests import Answer, OutboundRequest, Submission
 from actors.messages.storage import Acknowledgement, EndItem
 from actors.model import DeviceKey, End, Envelope, MessageId, Seq, Step, UserName
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from actors.messages.client_manager import ContactItem, Registration
-from actors.messages.sip_adapter import ContactLine
+from actors.messages.requests import ContactItem, ContactLine, Registration
 from actors.model import Binding, Device, DeviceKey, Flow, Seq
 from actors.state.client_registry import GUEST, MAX_DEVICES, NEVER, UserRecord
 from actors.state.lean import lean_binding

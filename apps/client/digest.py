@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from actors.messages.client_manager import DigestResponse
+from actors.messages.requests import DigestResponse
 from actors.state.digest import ALGORITHMS, expected_response, ha1
 from sip_adapter.errors import SipError
 from sip_adapter.headers import parse_auth

@@ -12,23 +12,20 @@ from actors.client_manager.core import ClientSettings
 from actors.messages.client_manager import (
     AddUser,
     CommandDone,
-    ContactItem,
     DeliveriesEnded,
     DeliveryResult,
-    DigestResponse,
     FlowsClosed,
     FlowsSeen,
     ListUsers,
     RegisterContacts,
-    Registration,
     RemoveUser,
-    Submission,
     SubmitMessages,
     UserInfo,
     UsersListed,
 )
 from actors.messages.lifecycle import ActorFailed
-from actors.messages.sip_adapter import Answer, AnswerRequests, OutboundRequest, SendRequests
+from actors.messages.requests import Answer, ContactItem, DigestResponse, OutboundRequest, Registration, Submission
+from actors.messages.sip_adapter import AnswerRequests, SendRequests
 from actors.messages.storage import ReadStoreStats, StoreStatsRead
 from actors.model import Flow, Header, Seconds, TransactionKey, UserName
 from actors.ref import ActorRef, DeadLetters

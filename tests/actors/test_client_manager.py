@@ -26,8 +26,9 @@ from actors.messages.client_manager import (
     UsersListed,
 )
 from actors.messages.lifecycle import ActorFailed, CommandFailed
+from actors.messages.requests import OutboundRequest
 from actors.messages.router import MessagesRouted, NamesAreGone, NamesAreOurs, RouteMessages, ToMailbox, Unknown
-from actors.messages.sip_adapter import AnswerRequests, OutboundRequest, SendRequests
+from actors.messages.sip_adapter import AnswerRequests, SendRequests
 from actors.messages.storage import (
     AccountSaved,
     AcknowledgeMessages,

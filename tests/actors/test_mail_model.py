@@ -12,7 +12,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from actors.client_manager.core import ClientSettings
 from actors.messages.monitor import JourneySteps
-from actors.messages.sip_adapter import OutboundRequest
+from actors.messages.requests import OutboundRequest
 from actors.messages.storage import MessageStateRead, ReadMessageState
 from actors.model import POSTMASTER, End, Flow, MessageId, Step, UserName
 from actors.state.ids import notice_id

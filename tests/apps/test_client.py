@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from actors.messages.client_manager import DigestResponse
+from actors.messages.requests import DigestResponse
 from actors.state.digest import ha1, proves
 from apps.client import sending
 from apps.client.digest import choose

@@ -22,8 +22,6 @@ from actors.messages.client_manager import (
     ForgetDevice,
     ListUsers,
     RemoveUser,
-    StateQuestion,
-    Submission,
     SubmitMessages,
 )
 from actors.messages.lifecycle import ActorFailed, CommandFailed, Ping, Wake
@@ -38,6 +36,7 @@ from actors.messages.monitor import (
     Subscribe,
     Unsubscribe,
 )
+from actors.messages.requests import StateQuestion, Submission
 from actors.messages.router import MessagesRouted, RouteMessages, RouterCommand
 from actors.messages.sip_adapter import CloseFlow, SipAdapterCommand
 from actors.messages.storage import (

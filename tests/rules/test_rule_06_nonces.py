@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from actors.messages.client_manager import DigestResponse, RegisterContacts
-from actors.messages.sip_adapter import Answer
+from actors.messages.client_manager import RegisterContacts
+from actors.messages.requests import Answer, DigestResponse
 from actors.model import Flow
 from tests.actors.bench import Bench, contact, digest, flow
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from actors.messages.sip_adapter import OutboundRequest
+from actors.messages.requests import OutboundRequest
 from tests.actors.bench import Bench, flow
 
 

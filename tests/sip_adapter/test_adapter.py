@@ -22,7 +22,8 @@ from actors.messages.client_manager import (
 )
 from actors.messages.lifecycle import ActorFailed, ListenFailed, Listening
 from actors.messages.monitor import CountFacts
-from actors.messages.sip_adapter import Answer, AnswerRequests, CloseFlow, SendRequests, SipAdapterCommand
+from actors.messages.requests import Answer
+from actors.messages.sip_adapter import AnswerRequests, CloseFlow, SendRequests, SipAdapterCommand
 from actors.model import Flow, MessageId
 from actors.ref import ActorRef
 from actors.runtime import LoopRuntime, SystemClock, ThreadScheduler

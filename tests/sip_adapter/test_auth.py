@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from actors.messages.client_manager import DigestResponse
-from actors.messages.sip_adapter import Challenge
+from actors.messages.requests import Challenge, DigestResponse
 from sip_adapter.auth import challenge_headers, credentials
 from sip_adapter.codec import Request, parse
 from sip_adapter.errors import SipError

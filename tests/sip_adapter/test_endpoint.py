@@ -7,7 +7,7 @@ import re
 import pytest
 
 from actors.messages.client_manager import DeliveryResult
-from actors.messages.sip_adapter import Answer, Challenge, ContactLine
+from actors.messages.requests import Answer, Challenge, ContactLine
 from actors.model import Flow, MessageId
 from sip_adapter.codec import Request, Response, parse, response
 from sip_adapter.endpoint import SipEndpoint

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from actors.messages.sip_adapter import Answer
+from actors.messages.requests import Answer
 from actors.model import MessageId
 from sip_adapter.endpoint import Outputs, SipEndpoint
 from sip_adapter.quick import QuickReader, glance

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from actors.messages.client_manager import Registration, Submission
-from actors.messages.sip_adapter import Answer, Challenge, ContactLine
+from actors.messages.requests import Answer, Challenge, ContactLine, Registration, Submission
 from actors.model import MessageId, TransactionKey
 from sip_adapter.codec import Request, parse
 from sip_adapter.errors import SipError

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from actors.messages.sip_adapter import Answer
+from actors.messages.requests import Answer
 from actors.model import Flow
 from tests.actors.bench import REALM, Bench, digest, flow
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from random import Random
 
 from actors.messages.client_manager import DeliveryResult
-from actors.messages.sip_adapter import OutboundRequest
+from actors.messages.requests import OutboundRequest
 from actors.model import (
     Account,
     Binding,

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actors.messages.client_manager import DigestResponse
+from actors.messages.requests import DigestResponse
 from actors.state.digest import NonceBook, NonceVerdict, expected_response, ha1, proves
 
 FRESH, STALE = NonceVerdict.FRESH, NonceVerdict.STALE

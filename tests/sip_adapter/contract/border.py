@@ -12,17 +12,10 @@ from contextlib import ExitStack
 from typing import Any, Protocol, TypeVar
 
 from actors.base import ActorBase, start_actor
-from actors.messages.client_manager import (
-    DeliveriesEnded,
-    DeliveryResult,
-    FlowsSeen,
-    RegisterContacts,
-    Registration,
-    Submission,
-    SubmitMessages,
-)
+from actors.messages.client_manager import DeliveriesEnded, DeliveryResult, FlowsSeen, RegisterContacts, SubmitMessages
 from actors.messages.lifecycle import Listening
-from actors.messages.sip_adapter import Answer, AnswerRequests, OutboundRequest, SendRequests
+from actors.messages.requests import Answer, OutboundRequest, Registration, Submission
+from actors.messages.sip_adapter import AnswerRequests, SendRequests
 from actors.model import Flow
 from actors.ref import ActorRef
 from actors.runtime import LoopRuntime, SystemClock, ThreadScheduler

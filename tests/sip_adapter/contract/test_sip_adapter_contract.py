@@ -18,7 +18,8 @@ from actors.messages.client_manager import (
 )
 from actors.messages.lifecycle import ListenFailed, Listening, Ping, Pong
 from actors.messages.monitor import CountFacts
-from actors.messages.sip_adapter import Challenge, ContactLine, ReportBacklog
+from actors.messages.requests import Challenge, ContactLine
+from actors.messages.sip_adapter import ReportBacklog
 from actors.model import MessageId, TransactionKey
 from actors.testing import Probe
 from sip_adapter.limits import Limits
