@@ -25,6 +25,10 @@ Header = tuple[bytes, bytes]
 """A header as it stands on the wire: name and unfolded value."""
 
 UNROUTED = QueueName("?")
+MAX_LEGS = 8
+"""Legs of a message's way at most (PROTOCOL 20)."""
+MAX_STEPS = 70
+"""Hand-overs of a message between servers at most: the last guard against circles (RFC 3261 8.1.1.6)."""
 POSTMASTER = UserName("postmaster")
 """The reserved name that notices come from; what it is sent is swallowed."""
 
@@ -37,6 +41,16 @@ def mailbox_queue(user: UserName) -> QueueName:
 def neighbour_queue(node: NodeName) -> QueueName:
     """Name the queue of what waits for a neighbour."""
     return QueueName(f"n:{node}")
+
+
+def arrivals_queue(user: UserName) -> QueueName:
+    """Name the queue of new mail for a user who is just moving here: it follows what comes from his old home."""
+    return QueueName(f"w:{user}")
+
+
+def queue_node(queue: QueueName) -> NodeName | None:
+    """Tell which neighbour a queue waits for, None for other queues."""
+    return NodeName(queue[2:]) if queue.startswith("n:") else None
 
 
 def queue_user(queue: QueueName) -> UserName | None:
@@ -90,10 +104,21 @@ class Routing(Value, frozen=True, gc=False, array_like=True):
     """What a message carries between servers; absent while it has seen one node only."""
 
     origin: str
+    """The node that accepted it from its sender."""
     home: str = ""
+    """The node believed to be the recipient's home; empty: nobody has said yet."""
     leg: int = 0
+    """Stretch of its way, from 0; a node that proves not to be the home begins a new one (PROTOCOL 20)."""
     path: tuple[str, ...] = ()
+    """The last nodes it passed, in order, over all legs; the newest last."""
     visited: tuple[str, ...] = ()
+    """The nodes that held it in this leg, in order: none of them gets it again in this leg."""
+    epoch: int = 0
+    """Epoch of the claim by which `home` was believed (PROTOCOL 23); 0: none, as from a summary."""
+    step: int = 0
+    """Hand-overs so far; past `MAX_STEPS` it ends."""
+    vouch: str = ""
+    """Hex of a MAC by which the origin knows a message of its own again, if it comes back (PROTOCOL 25)."""
 
 
 class Envelope(Value, frozen=True, gc=False, array_like=True):
@@ -132,7 +157,7 @@ class Flow(Value, frozen=True, gc=False):
     """The way a packet came and the way back: a UDP address pair or one stream connection (RFC 5626)."""
 
     transport: str
-    """`udp`, `tcp`; lower case."""
+    """`udp`, `tcp`; lower case. `path`: over other servers, `host` being the node at the edge (RFC 3327)."""
     listener: int
     """Index of the listening address of this node."""
     host: str
@@ -157,6 +182,7 @@ class Binding(Value, frozen=True, gc=False):
     params: tuple[Header, ...] = ()
     """Other contact parameters, sent back as they came (`+sip.instance`, `reg-id`)."""
     path: tuple[bytes, ...] = ()
+    """For a flow `path`: the nodes from here to the edge, then the edge's own token for the flow."""
 
 
 class Device(Value, frozen=True, gc=False):
@@ -187,6 +213,19 @@ class Account(Value, frozen=True, gc=False):
     ha1_sha256: str = ""
     created: float = 0.0
     """Wall-clock seconds."""
+    epoch: int = 1
+    """Of the claim that this node is the user's home (PROTOCOL 23); each move raises it."""
+    home: NodeName = NodeName("")
+    """Not empty: the user has moved there, and this account only points the way (PROTOCOL 24)."""
+    coming_from: NodeName = NodeName("")
+    """Not empty: he is moving here from there; nothing is delivered to him until the last of his mail is in."""
+    serving: bool = True
+    """False: prepared for a move here that its old home has not decided yet."""
+
+    @property
+    def is_here(self) -> bool:
+        """Tell whether this node is the user's home."""
+        return not self.home and self.serving
 
     @property
     def has_password(self) -> bool:

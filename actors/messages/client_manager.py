@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from actors.messages.lifecycle import CommandFailed, Ping, Wake
+from actors.messages.links import RelayContent
 from actors.messages.requests import Registration, StateQuestion, Submission
-from actors.messages.router import MessagesRouted
+from actors.messages.router import Claim, MessagesRouted, NamesFound
+from actors.messages.server_manager import FarAnswered
 from actors.messages.storage import (
     AccountSaved,
     ExpiredFound,
@@ -17,7 +19,7 @@ from actors.messages.storage import (
     UserRead,
     UsersRead,
 )
-from actors.model import Device, Flow, UserName, Value
+from actors.model import Device, Flow, NodeName, StoredMessage, UserName, Value
 from actors.ref import Ref
 
 
@@ -144,11 +146,55 @@ class UsersListed(Value, frozen=True, gc=False):
     node_time: float
 
 
+class MailStored(Value, frozen=True, gc=False):
+    """ServerManager has stored these in mailboxes here: give them to the devices."""
+
+    messages: tuple[StoredMessage, ...]
+
+
+class RelayArrived(Value, frozen=True, gc=False):
+    """Another node asks or tells something; wants one `server_manager.AnswerRelay` with this number."""
+
+    relay: int
+    origin: NodeName
+    path: tuple[NodeName, ...]
+    """The nodes between, the origin first, the neighbour last."""
+    content: RelayContent
+
+
+class RelaysArrived(Value, frozen=True, gc=False):
+    """Relays that arrived in one wake-up."""
+
+    items: tuple[RelayArrived, ...]
+
+
+class ClaimConflicts(Value, frozen=True, gc=False):
+    """Others claim names that are ours (PROTOCOL 23): of accounts without a password one gives way, else an alarm."""
+
+    claims: tuple[Claim, ...]
+
+
+class MoveUser(Value, frozen=True, gc=False):
+    """Move a user and his mailbox to another node (PROTOCOL 24). `CommandDone` when his last mail is there; `error` as
+    there, or `unreachable`. Where it was decided, it goes on by itself, across restarts, whatever the answer."""
+
+    reply_to: Ref[CommandDone]
+    request: int
+    name: UserName
+    to: NodeName
+
+
 ClientManagerCommand = (
     SubmitMessages
     | RegisterContacts
     | AskStates
     | MessageStateRead
+    | MailStored
+    | RelaysArrived
+    | FarAnswered
+    | NamesFound
+    | ClaimConflicts
+    | MoveUser
     | DeliveriesEnded
     | FlowsSeen
     | FlowsClosed

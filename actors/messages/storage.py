@@ -13,6 +13,7 @@ from actors.model import (
     EndedMessage,
     Envelope,
     MessageId,
+    NodeName,
     QueueName,
     Seconds,
     Seq,
@@ -22,6 +23,17 @@ from actors.model import (
     Value,
 )
 from actors.ref import Ref
+
+
+class LinkMark(Value, frozen=True, gc=False):
+    """Names one hand-over between two nodes for good, so that it is taken once however often it comes (PROTOCOL 17)."""
+
+    node: NodeName
+    """The sender."""
+    incarnation: str
+    row: Seq
+    floor: Seq
+    """Hand-overs of this node and incarnation with lower rows are over and may be forgotten."""
 
 
 class StoreItem(Value, frozen=True, gc=False):
@@ -35,6 +47,16 @@ class StoreItem(Value, frozen=True, gc=False):
     """Remaining life."""
     deadline: float = 0.0
     """Monotonic; not committed by then: refused, not stored. 0: none."""
+    link: LinkMark | None = None
+    """It came from a neighbour: KNOWN if this very hand-over (mark and message id) was taken before."""
+    once: bool = False
+    """It goes into a mailbox of ours from elsewhere: KNOWN if its id was ever stored so; the id is kept for the longest
+    life of a message and two days. Where that cannot be kept, REFUSED (PROTOCOL 17)."""
+    anyone: bool = True
+    """False: some device acknowledged it already (a mailbox that moves here)."""
+    done: tuple[DeviceKey, ...] = ()
+    """Devices of the recipient that need no copy: their places in the mailbox move past it (what they skip on the way
+    stepped aside)."""
 
 
 class StoreOutcome(StrEnum):
@@ -47,6 +69,8 @@ class StoreOutcome(StrEnum):
     """Its deadline passed before the commit: not stored."""
     REFUSED = "refused"
     """No room: not stored; 503 with Retry-After."""
+    GONE = "gone"
+    """Of a `MoveItem`: its row is there no more; nothing was done."""
 
 
 class StoreResult(Value, frozen=True, gc=False):
@@ -73,6 +97,43 @@ class MessagesStored(Value, frozen=True, gc=False):
 
     request: int
     results: tuple[StoreResult, ...]
+
+
+class MoveItem(Value, frozen=True, gc=False):
+    """A message that goes to the end of another queue, with new routing state."""
+
+    seq: Seq
+    queue: QueueName
+    envelope: Envelope
+    once: bool = False
+    """As in `StoreItem`; if its id is known there, the row goes and the result is KNOWN."""
+
+
+class MoveMessages(Value, frozen=True, gc=False):
+    """Put these at the end of other queues, in this order, under new numbers.
+
+    A number once told to a neighbour must not be met again on another link. What remains of their lives, and `anyone`,
+    stays.
+    """
+
+    reply_to: Ref[MessagesMoved | CommandFailed]
+    request: int
+    items: tuple[MoveItem, ...]
+
+
+class MessagesMoved(Value, frozen=True, gc=False):
+    """STORED with the new seq, KNOWN or GONE, for each item in order."""
+
+    request: int
+    results: tuple[StoreResult, ...]
+
+
+class DropMessages(Value, frozen=True, gc=False):
+    """Another node has them on its disk: their rows go. Never refused for lack of room. `MessagesAcknowledged`."""
+
+    reply_to: Ref[MessagesAcknowledged | CommandFailed]
+    request: int
+    seqs: tuple[Seq, ...]
 
 
 class FindAccepted(Value, frozen=True, gc=False):
@@ -172,6 +233,8 @@ class FindExpired(Value, frozen=True, gc=False):
     limit: int
     skip: tuple[Seq, ...] = ()
     """Not these: in flight."""
+    mailboxes: bool = True
+    """True: only in mailboxes; False: only in the other queues."""
 
 
 class ExpiredFound(Value, frozen=True, gc=False):
@@ -269,6 +332,67 @@ class UserRead(Value, frozen=True, gc=False):
     user: User | None
 
 
+class SettleMove(Value, frozen=True, gc=False):
+    """A user has arrived with all his mail: save the account, and put what stands in his `arrivals_queue` behind what
+    stands in his mailbox, under new numbers, in one commit. Answered by `AccountSaved`."""
+
+    reply_to: Ref[AccountSaved | CommandFailed]
+    request: int
+    account: Account
+
+
+class SavedNeighbour(Value, frozen=True, gc=False):
+    """A neighbour that an operator registered."""
+
+    node: NodeName
+    address: str
+
+
+class SaveNeighbour(Value, frozen=True, gc=False):
+    """Remember a neighbour, or its new address."""
+
+    reply_to: Ref[NeighbourSaved | CommandFailed]
+    request: int
+    neighbour: SavedNeighbour
+
+
+class ForgetNeighbour(Value, frozen=True, gc=False):
+    """Remember it no more. What waits for it stays until it is moved."""
+
+    reply_to: Ref[NeighbourSaved | CommandFailed]
+    request: int
+    node: NodeName
+
+
+class NeighbourSaved(Value, frozen=True, gc=False):
+    """It is on disk, or gone from it."""
+
+    request: int
+
+
+class ReadNeighbours(Value, frozen=True, gc=False):
+    """Which neighbours are remembered, and how full are the queues of mail that goes elsewhere?"""
+
+    reply_to: Ref[NeighboursRead | CommandFailed]
+    request: int
+
+
+class QueueSize(Value, frozen=True, gc=False):
+    """How many messages stand in a queue that is no mailbox, and since when (wall-clock seconds of acceptance)."""
+
+    queue: QueueName
+    messages: int
+    oldest: float
+
+
+class NeighboursRead(Value, frozen=True, gc=False):
+    """All of them, by name; the queues that are not empty."""
+
+    request: int
+    neighbours: tuple[SavedNeighbour, ...]
+    queues: tuple[QueueSize, ...]
+
+
 class OpenStore(Value, frozen=True, gc=False):
     """Tell me what a node must know before it serves."""
 
@@ -289,6 +413,8 @@ class StoreOpened(Value, frozen=True, gc=False):
     realm: str
     node_offset: float
     last_seq: Seq
+    incarnation: str = ""
+    """Names this data folder as long as it goes on where it ended; drawn anew when a backup was put back."""
 
 
 class ReadMessageState(Value, frozen=True, gc=False):
@@ -331,6 +457,8 @@ class StoreStatsRead(Value, frozen=True, gc=False):
 StorageCommand = (
     StoreMessages
     | FindAccepted
+    | MoveMessages
+    | DropMessages
     | AcknowledgeMessages
     | EndMessages
     | ReadQueue
@@ -339,6 +467,10 @@ StorageCommand = (
     | SaveProgress
     | SaveAccounts
     | RemoveAccount
+    | SettleMove
+    | SaveNeighbour
+    | ForgetNeighbour
+    | ReadNeighbours
     | ReadUsers
     | ReadUser
     | OpenStore

@@ -9,44 +9,46 @@ from typing import Any
 
 from actors.messages.client_manager import DeliveriesEnded, DeliveryResult
 from actors.messages.sip_adapter import SendRequests, SipAdapterCommand
-from actors.messages.storage import StoreMessages
+from actors.messages.storage import AcknowledgeMessages, StoreMessages
 from actors.ports import Clock
 from actors.stores.connection import Sqlite3Connection
 from actors.stores.port import Result, Write
 from actors.stores.sqlite import SqliteStore
 from sip_adapter.adapter import SipAdapter
 
-LAZINESS = 0.3
-"""Seconds between two real commits."""
+LAZINESS = 1.0
+"""Seconds that a transaction stays open."""
 
 
 class _LazyConnection(Sqlite3Connection):
-    """Says COMMIT is done and does it now and then."""
+    """Says that COMMIT is done, and does it later."""
 
     lazy = False
     _open = False
-    _done = 0.0
+    _since = 0.0
 
     def execute(self, sql: str, values: Sequence[Any] = ()) -> int:
         if sql.startswith("BEGIN"):
             if self._open:
                 return 0
-            self._open = True
+            self._open, self._since = True, time.monotonic()
         elif sql.startswith("COMMIT"):
-            if self.lazy and time.monotonic() < self._done + LAZINESS:
+            if self.lazy and time.monotonic() < self._since + LAZINESS:
                 return 0
-            self._open, self._done = False, time.monotonic()
+            self._open = False
+        elif sql.startswith("ROLLBACK"):
+            self._open = False
         return super().execute(sql, values)
 
 
 class EarlyAnswers(SqliteStore):
-    """202 before the commit."""
+    """202 before the commit, which comes with one of the next second; registrations alone are on disk at once."""
 
     def __init__(self, *, data_dir: Path, realm: str | None, clock: Clock) -> None:
         super().__init__(data_dir=data_dir, realm=realm, clock=clock, connect=_LazyConnection)
 
     def commit(self, commands: Sequence[Write]) -> list[Result]:
-        _LazyConnection.lazy = any(isinstance(command, StoreMessages) for command in commands)
+        _LazyConnection.lazy = all(isinstance(command, StoreMessages | AcknowledgeMessages) for command in commands)
         return super().commit(commands)
 
     def tend(self) -> None:
