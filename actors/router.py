@@ -5,14 +5,27 @@ from __future__ import annotations
 from typing import assert_never
 
 from actors.base import ActorBase, Context
-from actors.messages.lifecycle import Ping, Wake
+from actors.messages.lifecycle import CommandFailed, Ping, Wake
 from actors.messages.monitor import CountFacts, SetGauges
 from actors.messages.router import (
+    FindNames,
+    Found,
+    GrantOrigin,
     MessagesRouted,
+    NameAnswer,
     NamesAreGone,
     NamesAreOurs,
+    NamesFound,
+    NamesLiveAt,
+    NeighbourDown,
+    NeighbourSaid,
+    NeighbourSilent,
+    NeighbourUp,
+    ReadRoutes,
+    RouteFailed,
     RouteMessages,
     RouterCommand,
+    RoutesRead,
     Unknown,
 )
 from actors.ref import Ref
@@ -43,7 +56,16 @@ class Router(ActorBase[RouterCommand]):
                 self._table.add(message.names)
             case NamesAreGone():
                 self._table.remove(message.names)
-            case Wake() | Ping():
+            case FindNames():
+                self._find(message)
+            case ReadRoutes():
+                here = len(self._table)
+                message.reply_to.tell(RoutesRead(message.request, (), here, 0, 0, 0, 0))
+            case NamesLiveAt() | GrantOrigin() | NeighbourUp() | NeighbourDown():
+                pass  # a node alone
+            case NeighbourSaid() | NeighbourSilent() | RouteFailed():
+                pass
+            case CommandFailed() | Wake() | Ping():
                 pass  # no timers here; the base answers pings
             case _:
                 assert_never(message)
@@ -52,6 +74,13 @@ class Router(ActorBase[RouterCommand]):
         destinations = self._table.route(message.envelopes)
         message.reply_to.tell(MessagesRouted(request=message.request, destinations=destinations))
         self._unknown += sum(type(destination) is Unknown for destination in destinations)
+
+    def _find(self, message: FindNames) -> None:
+        answers = tuple(
+            NameAnswer(name, Found.HERE if name in self._table and not message.elsewhere else Found.UNKNOWN)
+            for name in message.names
+        )
+        message.reply_to.tell(NamesFound(message.request, answers))
 
     def recover(self, message: RouterCommand, error: Exception) -> None:
         """Names that were not taken in are told again, or their users would be unknown until the next start."""
