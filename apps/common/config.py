@@ -14,7 +14,7 @@ from msgspec import Meta
 
 from apps.common import values
 from apps.common.exits import Exit, Failure
-from apps.common.values import Address, Listen, Transport, did_you_mean
+from apps.common.values import Address, Listen, Neighbour, Transport, did_you_mean
 
 PREFIX = "ANGARIUM_"
 OTHER_VARIABLES = frozenset({"ANGARIUM_CONFIG", "ANGARIUM_NO_UVLOOP", "ANGARIUM_REQUIRE_TOOLS", "ANGARIUM_FAULTS"})
@@ -28,6 +28,14 @@ class DigestAlgorithm(StrEnum):
     MD5 = "md5"
     SHA_256 = "sha-256"
     BOTH = "both"
+
+
+class Rung(StrEnum):
+    """A way to find the home of a name; the ladder goes from one to the next."""
+
+    LEARNED = "learned"
+    SUMMARIES = "summaries"
+    SEARCH = "search"
 
 
 class LogFormat(StrEnum):
@@ -81,6 +89,19 @@ class NodeConfig(msgspec.Struct, frozen=True, kw_only=True):
     storage: Annotated[str | None, Meta(description="Replacement of the actor for storage.")] = None
     monitor: Annotated[str | None, Meta(description="Replacement of the actor for events and counters.")] = None
     sip_adapter: Annotated[str | None, Meta(description="Replacement of the actor for SIP itself.")] = None
+    neighbour: Annotated[
+        tuple[Neighbour, ...], Meta(description="A neighbouring server, NAME=tcp://HOST:PORT; may be given again.")
+    ] = ()
+    neighbour_secret_file: Annotated[
+        Path | None, Meta(description="File with the secret that all servers of the network share.")
+    ] = None
+    link_address: Annotated[
+        Listen | None, Meta(description="Where neighbours reach this server, if not at its first TCP address.")
+    ] = None
+    router_rungs: Annotated[
+        tuple[Rung, ...], Meta(description="Ways to find a user's home, in this order: learned, summaries, search.")
+    ] = (Rung.LEARNED, Rung.SUMMARIES, Rung.SEARCH)
+    search_budget: Annotated[int, Meta(gt=0, description="Requests that one search for a user may cost.")] = 512
     message_life: Annotated[int, Meta(description="How long a message is kept; seconds, or 90s, 15m, 12h, 5d.")] = (
         5 * DAY
     )
@@ -240,6 +261,34 @@ def read_listen(given: Given) -> tuple[Listen, ...]:
     return found
 
 
+def read_neighbours(given: Given) -> tuple[Neighbour, ...]:
+    """Read one or several `NAME=URL`; in a variable they stand with commas between them."""
+    found = tuple(values.neighbour(item) for item in texts(given, '["b=tcp://127.0.0.1:5070"]'))
+    names = [item.name for item in found]
+    for name in names:
+        if names.count(name) > 1:
+            raise ValueError(f"{name} stands there twice")
+    return found
+
+
+def read_rungs(given: Given) -> tuple[Rung, ...]:
+    """Read the rungs of the ladder, in order."""
+    found = tuple(values.choice(item.lower(), Rung) for item in texts(given, '["learned", "search"]'))
+    if len(set(found)) < len(found):
+        raise ValueError("one stands there twice")
+    return found
+
+
+def texts(given: Given, example: str) -> list[str]:
+    """Return a list of texts; in a variable they stand with commas between them."""
+    value = given.value
+    if isinstance(value, str):
+        value = [part.strip() for part in value.split(",") if part.strip()]
+    if isinstance(value, (list, tuple)) and all(isinstance(item, str) for item in value):
+        return [part.strip() for item in value for part in item.split(",")]
+    raise ValueError(f"expected a list of texts, for example {example}, got {value!r}")
+
+
 def read_path(given: Given) -> Path:
     """Read a path; `~` is the home folder."""
     text = text_of(given) if not isinstance(given.value, Path) else str(given.value)
@@ -259,6 +308,10 @@ READERS: dict[str, Callable[[Given], Any]] = {
     "listen": read_listen,
     "data": read_path,
     "log_dir": read_path,
+    "neighbour": read_neighbours,
+    "neighbour_secret_file": read_path,
+    "link_address": lambda given: values.listen(text_of(given)),
+    "router_rungs": read_rungs,
     "admin": lambda given: values.address(text_of(given)),
     "message_life": lambda given: values.duration(given.value),
     "device_life": lambda given: values.duration(given.value),
@@ -278,4 +331,23 @@ def check(config: NodeConfig, origins: Mapping[str, str]) -> None:
             "open",
             f"anyone who reaches {outside[0]} could register as anyone; listen on 127.0.0.1, "
             "or say --open-to-network if that is what you want",
+        )
+    if not config.neighbour:
+        return
+    where = origins["neighbour"]
+    try:
+        values.node_name(config.name)
+    except ValueError as error:
+        raise ConfigError(origins["name"], "name", str(error)) from error
+    if any(item.name == config.name for item in config.neighbour):
+        raise ConfigError(
+            where, "neighbour", f"{config.name} is this server's own name; give each server its own --name"
+        )
+    beyond = [str(item) for item in config.neighbour if not item.address.loopback]
+    if beyond and config.neighbour_secret_file is None:
+        raise ConfigError(
+            where,
+            "neighbour",
+            f"{beyond[0]} is beyond this machine, and anyone there could pose as it; make a secret with "
+            "'angarium neighbour secret FILE', copy it to all servers, and name it with --neighbour-secret-file",
         )

@@ -12,8 +12,13 @@ from apps.common.config import FIELDS, NodeConfig, description
 
 F = TypeVar("F", bound=Callable[..., Any])
 SWITCHES = tuple(key for key, field in FIELDS.items() if field.type is bool or field.default is False)
+LISTS = ("listen", "neighbour", "router_rungs")
 METAVARS = {
     "listen": "URL",
+    "neighbour": "NAME=URL",
+    "neighbour_secret_file": "FILE",
+    "link_address": "URL",
+    "router_rungs": "RUNG",
     "data": "DIR",
     "log_dir": "DIR",
     "admin": "HOST:PORT",
@@ -43,8 +48,8 @@ def flag(key: str) -> Callable[[F], F]:
     name = f"--{key.replace('_', '-')}"
     if key in SWITCHES:
         return click.option(name, key, is_flag=True, flag_value="true", default=None, type=str, help=description(key))
-    if key == "listen":
-        return click.option(name, key, multiple=True, metavar="URL", help=helped(key))
+    if key in LISTS:
+        return click.option(name, key, multiple=True, metavar=METAVARS[key], help=helped(key))
     return click.option(name, key, metavar=METAVARS.get(key, "VALUE"), help=helped(key))
 
 

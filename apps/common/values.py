@@ -14,6 +14,7 @@ SIP_PORT = 5060
 """Where SIP listens when nothing else is said (RFC 3261 19.1.2)."""
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 LABEL = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?")
+NODE_NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_.-]{0,30}[A-Za-z0-9])?")
 REPLACEMENT = re.compile(r"[^:]+:[A-Za-z_]\w*|[A-Za-z0-9_.-]+")
 
 
@@ -55,6 +56,16 @@ class Address(msgspec.Struct, frozen=True):
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
+class Neighbour(msgspec.Struct, frozen=True):
+    """Another server, by its name and the address at which it takes links."""
+
+    name: str
+    address: Listen
+
+    def __str__(self) -> str:
+        return f"{self.name}={self.address}"
+
+
 def is_loopback(host: str) -> bool:
     """Tell whether the host is this machine's own: `localhost`, 127.0.0.0/8 or ::1."""
     if host.lower() == "localhost":
@@ -75,6 +86,26 @@ def listen(text: str) -> Listen:
         raise ValueError(f"{text!r} has no host; write for example {scheme}://127.0.0.1:5060")
     host, port = host_port(rest, default=SIP_PORT)
     return Listen(transport, host, port)
+
+
+def neighbour(text: str) -> Neighbour:
+    """Read `NAME=tcp://HOST:PORT`, or `udp://`."""
+    name, mark, url = text.partition("=")
+    if not mark:
+        raise ValueError(f"{text!r} is not NAME=URL; write for example b=tcp://127.0.0.1:5070")
+    place = listen(url.strip())
+    if place.port == 0:
+        raise ValueError(f"{text!r} has port 0, where nobody listens; write the port of that server")
+    return Neighbour(node_name(name.strip()), place)
+
+
+def node_name(text: str) -> str:
+    """Read the name of a server: it stands in headers of messages, so it is short."""
+    if NODE_NAME.fullmatch(text) is None:
+        raise ValueError(
+            f"{text!r} is no name of a server; use up to 32 letters, digits, dots, hyphens and underscores"
+        )
+    return text
 
 
 def address(text: str) -> Address:
