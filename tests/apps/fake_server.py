@@ -50,7 +50,7 @@ class FakeServer:
         """Send a request to whoever asked last."""
         self._socket.sendto(data, self._source)
 
-    def response(self, number: int, timeout: float = 5.0) -> Response:
+    def response(self, number: int, timeout: float = 30.0) -> Response:
         """Wait for the n-th response to what was pushed, from 0."""
         with self._changed:
             assert self._changed.wait_for(lambda: len(self._responses) > number, timeout), "no response came"
