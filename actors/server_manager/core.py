@@ -31,7 +31,7 @@ class LinkSettings(msgspec.Struct, frozen=True):
     neighbours: tuple[SavedNeighbour, ...] = ()
     """From the configuration: their addresses win over remembered ones."""
     address: str = ""
-    """Where this node listens for links, `tcp://HOST:PORT`; told to those it greets. Empty: it cannot be called back."""
+    """Where this node listens for links, `tcp://HOST:PORT`, told to those it greets; empty: nobody can call back."""
     alive_after: float = 10.0
     """A link without traffic for so long is asked for a sign of life."""
     alive_seconds: float = 5.0
