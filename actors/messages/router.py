@@ -177,13 +177,15 @@ class NeighbourSilent(Value, frozen=True, gc=False):
 
 
 class RouteFailed(Value, frozen=True, gc=False):
-    """A neighbour refused a message for this recipient for good: the route taken was wrong. `message` is routed anew
+    """A neighbour refused a message for this recipient for good: the route taken was wrong. The message is routed anew
     right behind this."""
 
     node: NodeName
     name: UserName
     home: NodeName
     status: int
+    sender: UserName = UserName("")
+    """Of the message: a 403 says that his home did not believe it to be his (PROTOCOL 25)."""
 
 
 class ReadRoutes(Value, frozen=True, gc=False):
