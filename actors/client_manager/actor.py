@@ -7,7 +7,7 @@ from typing import assert_never
 
 from actors.base import ActorBase, Context
 from actors.client_manager.accounts import Accounts, Emptying, Forgetting, Removing, SavingAccounts
-from actors.client_manager.core import ClientSettings, Core, References
+from actors.client_manager.core import ClientSettings, Core, Nobody, References
 from actors.client_manager.intake import Ended, Intake, LookingUp, Routing, Storing
 from actors.client_manager.mailroom import Acknowledging, Mailroom, Reading
 from actors.client_manager.questions import Questions
@@ -18,19 +18,25 @@ from actors.messages.client_manager import (
     AddUser,
     AddUsers,
     AskStates,
+    ClaimConflicts,
     ClientManagerCommand,
+    CommandDone,
     DeliveriesEnded,
     FlowsClosed,
     FlowsSeen,
     ForgetDevice,
     ListUsers,
+    MailStored,
+    MoveUser,
     RegisterContacts,
+    RelaysArrived,
     RemoveUser,
     SubmitMessages,
 )
 from actors.messages.lifecycle import CommandFailed, Ping, Wake
-from actors.messages.monitor import CountFacts, JourneySteps, MonitorCommand, ReportEvent, SetGauges
-from actors.messages.router import MessagesRouted, RouterCommand
+from actors.messages.monitor import CountFacts, JourneySteps, Level, MonitorCommand, ReportEvent, SetGauges
+from actors.messages.router import MessagesRouted, NamesFound, RouterCommand
+from actors.messages.server_manager import AnswerRelay, AnswerRelays, FarAnswered, ServerManagerCommand
 from actors.messages.sip_adapter import AnswerRequests, ReportBacklog, SipAdapterCommand
 from actors.messages.storage import (
     AccountSaved,
@@ -67,11 +73,19 @@ class ClientManager(ActorBase[ClientManagerCommand]):
         storage: Ref[StorageCommand],
         sip_adapter: Ref[SipAdapterCommand],
         monitor: Ref[MonitorCommand],
+        server_manager: Ref[ServerManagerCommand] | None = None,
         settings: ClientSettings | None = None,
         random: Random | None = None,
     ) -> None:
         super().__init__(context=context)
-        refs = References(me=self.ref, router=router, storage=storage, sip_adapter=sip_adapter, monitor=monitor)
+        refs = References(
+            me=self.ref,
+            router=router,
+            storage=storage,
+            sip_adapter=sip_adapter,
+            monitor=monitor,
+            server_manager=server_manager or Nobody(),
+        )
         self._core = Core(refs, settings or ClientSettings(), context.clock, random or SystemRandom())
         self._intake = Intake(self._core)
         self._registrations = Registrations(self._core)
@@ -152,6 +166,19 @@ class ClientManager(ActorBase[ClientManagerCommand]):
             case UserRead():
                 self._registrations.read(message.request, message.name, message.user)
                 self._core.answered(message.request)
+            case MailStored():
+                self._mail_stored(message)
+            case RelaysArrived():
+                relays = (AnswerRelay(item.relay, 501, "Not understood here") for item in message.items)
+                self._core.outbox.relays += relays
+            case FarAnswered() | NamesFound():
+                self._core.answered(message.request)
+            case ClaimConflicts():
+                for claim in message.claims:
+                    text = f"{claim.home} is the home of {claim.name} too"
+                    self._core.outbox.event(Level.WARNING, "double-name", text, claim.name)
+            case MoveUser():
+                message.reply_to.tell(CommandDone(request=message.request, error="refused", detail="not by this node"))
             case Ping():
                 pass  # answered by the frame
             case _:
@@ -161,6 +188,11 @@ class ClientManager(ActorBase[ClientManagerCommand]):
         self._starting.users_read(message)
         if self._starting.loaded:
             self._expiry_due = self.clock.monotonic()
+
+    def _mail_stored(self, message: MailStored) -> None:
+        now = self.clock.monotonic()
+        for stored in message.messages:
+            self._intake.offer(stored, now)
 
     # Answers of Router and Storage, by what was asked; forgotten when they have been served.
 
@@ -263,6 +295,9 @@ class ClientManager(ActorBase[ClientManagerCommand]):
         if outbox.answers:
             answers, outbox.answers = tuple(outbox.answers), []
             core.refs.sip_adapter.tell(AnswerRequests(items=answers))
+        if outbox.relays:
+            relays, outbox.relays = tuple(outbox.relays), []
+            core.refs.server_manager.tell(AnswerRelays(items=relays))
         self._intake.flush()
         self._registrations.flush()
         self._accounts.flush()

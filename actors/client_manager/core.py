@@ -12,9 +12,10 @@ from actors.messages.client_manager import ClientManagerCommand
 from actors.messages.monitor import MonitorCommand
 from actors.messages.requests import Answer
 from actors.messages.router import RouterCommand
+from actors.messages.server_manager import ServerManagerCommand
 from actors.messages.sip_adapter import SipAdapterCommand
 from actors.messages.storage import StorageCommand
-from actors.model import Seq, TransactionKey, UserName
+from actors.model import NodeName, Seq, TransactionKey, UserName
 from actors.ports import Clock
 from actors.ref import Ref
 from actors.state.admission import Admission
@@ -36,6 +37,17 @@ class ClientSettings(msgspec.Struct, frozen=True):
     device_life: float = 2_592_000.0
     expiry_interval: float = 1.0
     """How often the store is asked for messages whose life has ended."""
+    federated: bool = False
+    """There are other servers, or may be: names that are not here may be elsewhere."""
+    node: NodeName = NodeName("")
+    """This node's own name in the network."""
+
+
+class Nobody:
+    """A `Ref` to someone who is not there: what it is told is dropped."""
+
+    def tell(self, message: object) -> None:
+        """Drop it."""
 
 
 class References(msgspec.Struct, frozen=True):
@@ -46,6 +58,7 @@ class References(msgspec.Struct, frozen=True):
     storage: Ref[StorageCommand]
     sip_adapter: Ref[SipAdapterCommand]
     monitor: Ref[MonitorCommand]
+    server_manager: Ref[ServerManagerCommand]
 
 
 class Core:

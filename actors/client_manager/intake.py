@@ -9,7 +9,8 @@ import msgspec
 
 from actors.client_manager.core import COMMIT_WITHIN, Core
 from actors.messages.requests import Answer, Submission
-from actors.messages.router import Destination, RouteMessages, Searching, ToMailbox, ToNeighbour, Unknown
+from actors.messages.router import Destination, Refused, RouteMessages, Searching, ToMailbox, ToNeighbour, Unknown
+from actors.messages.server_manager import QueuedMessage
 from actors.messages.storage import (
     Acknowledgement,
     AcknowledgeMessages,
@@ -149,19 +150,21 @@ class Intake:
     # Answers of Router and Storage.
 
     def routed(self, what: Routing, destinations: Sequence[Destination]) -> None:
-        """Store what has a place to go, answer 404 to the rest."""
+        """Store what has a place to go, answer the rest with the reason why it has none."""
         core = self._core
         stored: list[tuple[Candidate, QueueName]] = []
         notices: list[tuple[Ending, StoreItem | None]] = []
         for candidate, destination in zip(what.candidates, destinations, strict=True):
-            queue = self._queue(candidate, destination)
+            queue = mailbox_queue(candidate.envelope.recipient)
+            if not isinstance(destination, ToMailbox):
+                if isinstance(destination, Unknown | Refused):
+                    self._nowhere(candidate, destination, notices)
+                    continue
+                candidate, queue = _to_elsewhere(candidate, destination)
             if candidate.ending is not None:
-                notices.append((candidate.ending, None if queue is None else _item(candidate, queue, 0.0)))
-            elif queue is not None:
+                notices.append((candidate.ending, _item(candidate, queue, 0.0)))
+            else:
                 stored.append((candidate, queue))
-            elif candidate.submission is not None:
-                assert isinstance(destination, Unknown)
-                core.answer(candidate.submission.transaction, 404, destination.reason)
         if stored:
             request = core.expect(Storing(stored))
             items = tuple(
@@ -171,16 +174,14 @@ class Intake:
         if notices:
             self._end(notices)
 
-    def _queue(self, candidate: Candidate, destination: Destination) -> QueueName | None:
-        match destination:
-            case ToMailbox():
-                return mailbox_queue(candidate.envelope.recipient)
-            case ToNeighbour():
-                return neighbour_queue(destination.node)
-            case Searching():
-                return UNROUTED
-            case Unknown():
-                return None
+    def _nowhere(
+        self, candidate: Candidate, why: Unknown | Refused, notices: list[tuple[Ending, StoreItem | None]]
+    ) -> None:
+        if candidate.ending is not None:
+            notices.append((candidate.ending, None))
+        elif candidate.submission is not None:
+            status = why.status if isinstance(why, Refused) else 404
+            self._core.answer(candidate.submission.transaction, status, why.reason)
 
     def _end(self, endings: Sequence[tuple[Ending, StoreItem | None]]) -> None:
         """Commit ends, each together with its notice."""
@@ -214,14 +215,27 @@ class Intake:
         core.outbox.count("messages_accepted_total", len(accepted))
 
     def _deliver(self, envelope: Envelope, result: StoreResult, queue: QueueName, now: float) -> None:
-        core = self._core
-        if queue[0] != "u":
-            return
+        if not result.seq:
+            return  # he is just moving here: it waits behind what still comes
         message = StoredMessage(result.seq, envelope, True, result.expires)
-        record = core.registry.get(envelope.recipient)
+        if queue[0] != "u":
+            self._core.outbox.queued.append(QueuedMessage(queue, message))
+            return
+        self.offer(message, now)
+
+    def hand_on(self, candidate: Candidate, queue: QueueName, result: StoreResult) -> None:
+        """Tell ServerManager of what is on disk to go elsewhere, if that was not done yet."""
+        queued = self._core.outbox.queued
+        if all(item.message.seq != result.seq for item in queued):
+            queued.append(QueuedMessage(queue, StoredMessage(result.seq, candidate.envelope, True, result.expires)))
+
+    def offer(self, message: StoredMessage, now: float) -> None:
+        """Give a message that is in a mailbox to the devices of its recipient."""
+        core, recipient = self._core, message.envelope.recipient
+        record = core.registry.get(recipient)
         if record is not None:
             core.deliveries.offer(record, message, now)
-        else:
+        elif core.registry.absent(recipient) is None:
             core.outbox.endings.append(ending_of(message, End.UNDELIVERABLE, "the user was removed"))
 
     def confirm(self, candidate: Candidate) -> None:
@@ -269,6 +283,13 @@ class Intake:
     def route_again(self, what: Routing) -> None:
         """Ask the Router once more."""
         self._core.outbox.candidates.extend(what.candidates)
+
+
+def _to_elsewhere(candidate: Candidate, destination: ToNeighbour | Searching) -> tuple[Candidate, QueueName]:
+    """The queue of a message that does not stay here, and its envelope with the routing state it travels with."""
+    if isinstance(destination, Searching):
+        return candidate, UNROUTED
+    return candidate._replace(envelope=destination.envelope), neighbour_queue(destination.node)
 
 
 def _item(candidate: Candidate, queue: QueueName, deadline: float) -> StoreItem:

@@ -8,6 +8,7 @@ from typing import NamedTuple
 from actors.client_manager.core import Core
 from actors.client_manager.intake import Ended, ending_of
 from actors.messages.client_manager import DeliveryResult
+from actors.messages.server_manager import MessagesQueued, QueuedMessage, RelayDeliveries
 from actors.messages.sip_adapter import SendRequests
 from actors.messages.storage import (
     Acknowledgement,
@@ -99,10 +100,12 @@ class Mailroom:
                 self.look_for_expired()
         if item.notice is None or not notices or notices[0].outcome is not StoreOutcome.STORED:
             return
+        stored = StoredMessage(notices[0].seq, item.notice.envelope, True, notices[0].expires)
         user = queue_user(item.notice.queue)
         record = core.registry.get(user) if user is not None else None
-        if record is not None:
-            stored = StoredMessage(notices[0].seq, item.notice.envelope, True, notices[0].expires)
+        if user is None:
+            core.outbox.queued.append(QueuedMessage(item.notice.queue, stored))
+        elif record is not None and stored.seq:
             core.deliveries.offer(record, stored, now)
 
     # Reading on.
@@ -165,10 +168,18 @@ class Mailroom:
             core.refs.storage.tell(AcknowledgeMessages(reply_to=core.refs.me, request=number, items=acks))
         if outbox.sends:
             sends, outbox.sends = tuple(outbox.sends), []
-            core.refs.sip_adapter.tell(SendRequests(items=sends))
+            far = tuple([send for send in sends if send.route])
+            near = tuple([send for send in sends if not send.route]) if far else sends
+            if near:
+                core.refs.sip_adapter.tell(SendRequests(items=near))
+            if far:
+                core.refs.server_manager.tell(RelayDeliveries(items=far))
             messages = [send for send in sends if send.message_id is not None]
             targets = [send.target.decode("utf-8", "backslashreplace") for send in messages]
             outbox.steps_of(Step.SENT, [send.message_id for send in messages if send.message_id], targets)
+        if outbox.queued:
+            queued, outbox.queued = tuple(outbox.queued), []
+            core.refs.server_manager.tell(MessagesQueued(items=queued))
         if outbox.reads:
             reads, outbox.reads = outbox.reads, []
             for read in reads:

@@ -35,7 +35,7 @@ from actors.messages.storage import (
     UserRead,
     UsersRead,
 )
-from actors.model import UserName
+from actors.model import UserName, queue_user
 
 
 class Recovery:
@@ -151,12 +151,15 @@ class Recovery:
             self._intake.failed(what.candidates)
         if not isinstance(what, Storing):
             return
-        for (candidate, _), result in zip(what.candidates, message.results, strict=True):
+        for (candidate, queue), result in zip(what.candidates, message.results, strict=True):
             if candidate.submission is None:
                 continue
             if result.outcome is StoreOutcome.STORED:
                 self._intake.confirm(candidate)
-                self._registrations.reread(candidate.envelope.recipient)
+                if queue_user(queue) is not None:
+                    self._registrations.reread(candidate.envelope.recipient)
+                else:
+                    self._intake.hand_on(candidate, queue, result)
             else:
                 self._intake.answer_unstored(candidate.submission, result)
 

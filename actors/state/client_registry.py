@@ -46,6 +46,8 @@ class ClientRegistry:
         """`algorithms`: the digests asked for here; hashes for others stay on the disk."""
         self._algorithms = algorithms
         self._users: dict[UserName, UserRecord] = {}
+        self._absent: dict[UserName, Account] = {}
+        """Accounts of users whom this node does not serve: they moved away, or are not here yet."""
         self._sorted: list[UserName] | None = None
         self._flows: dict[Flow, UserName | dict[UserName, None]] = {}
         """One user is the rule and cheap; behind a proxy there are many."""
@@ -59,8 +61,17 @@ class ClientRegistry:
         return len(self._flows)
 
     def get(self, name: UserName) -> UserRecord | None:
-        """Find a user."""
+        """Find a user whose home is here."""
         return self._users.get(name)
+
+    def absent(self, name: UserName) -> Account | None:
+        """Find the account of a user who moved away (with `home`), or is prepared to move here (not `serving`)."""
+        return self._absent.get(name)
+
+    def put_absent(self, account: Account) -> None:
+        """From now on this node does not serve the user, and has none of his devices in memory."""
+        self.remove(account.name)
+        self._absent[account.name] = account
 
     def names(self, after: str = "", limit: int = 1 << 60) -> list[UserName]:
         """The first `limit` names behind `after`, in order."""
@@ -72,7 +83,7 @@ class ClientRegistry:
         return self._sorted[first : first + limit]
 
     def load(self, user: User) -> UserRecord:
-        """Put a user as the disk has him; replaces what memory had. Guests stay.
+        """Put a user whose home is here as the disk has him; replaces what memory had. Guests stay.
 
         A stream that memory does not know of has ended, in the last run of the node at the latest: the disk's bindings
         over it are left out.
@@ -120,6 +131,7 @@ class ClientRegistry:
 
     def remove(self, name: UserName) -> None:
         """Forget a user and his devices."""
+        self._absent.pop(name, None)
         record = self._users.pop(name, None)
         if record is not None:
             self._sorted = None
@@ -143,6 +155,7 @@ class ClientRegistry:
         return record is not None and any(b.flow == flow for d in record.devices.values() for b in d.bindings)
 
     def _put(self, name: UserName, record: UserRecord) -> None:
+        self._absent.pop(name, None)
         if name not in self._users:
             self._sorted = None
         self._users[name] = record

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from actors.messages.monitor import Level
 from actors.messages.requests import Answer, OutboundRequest, Submission
+from actors.messages.server_manager import AnswerRelay, QueuedMessage
 from actors.messages.storage import Acknowledgement, EndItem
 from actors.model import DeviceKey, End, Envelope, MessageId, Seq, Step, UserName
 
@@ -52,6 +53,10 @@ class Outbox:
         self.acks: list[Acknowledgement] = []
         self.endings: list[Ending] = []
         self.reads: list[Read] = []
+        self.queued: list[QueuedMessage] = []
+        """On disk, to go to other servers."""
+        self.relays: list[AnswerRelay] = []
+        """Answers to what other servers asked."""
         self.progress: list[tuple[UserName, DeviceKey]] = []
         """Devices whose place in the mailbox must be written before they are sent to again."""
         self.bindings: list[tuple[UserName, DeviceKey]] = []
