@@ -72,6 +72,16 @@ class LinkAnswers(Value, frozen=True, gc=False):
     items: tuple[LinkAnswered, ...]
 
 
+# From whoever puts the node together.
+
+
+class NetworkOpen(Value, frozen=True, gc=False):
+    """The border listens: links may be opened from now on, not before; neighbours reach this node at `address`
+    (`tcp://HOST:PORT`; empty: not at all), which goes into each `Hello` instead of the setting."""
+
+    address: str
+
+
 # From ClientManager.
 
 
@@ -235,6 +245,7 @@ ServerManagerCommand = (
     | LinkClosed
     | LinkRequests
     | LinkAnswers
+    | NetworkOpen
     | MessagesQueued
     | RelayDeliveries
     | AskFar
