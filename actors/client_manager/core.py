@@ -41,6 +41,8 @@ class ClientSettings(msgspec.Struct, frozen=True):
     """There are other servers, or may be: names that are not here may be elsewhere."""
     node: NodeName = NodeName("")
     """This node's own name in the network."""
+    secret: bytes = b""
+    """What all servers of the network share: hashes of a user who moves travel under it."""
 
 
 class Nobody:
