@@ -11,8 +11,8 @@ From the surest to the least sure, each rung falling to the next:
 5. Summaries of other nodes, the nearest that may have him; never one that he passed already or that refused him.
 6. Wait, and have the name searched for.
 
-A leg (PROTOCOL 20) is a stretch in which no node is visited twice. A home that proves stale, a claim of a higher epoch and
-a way that leads back begin a new one, `MAX_LEGS` in all; then a message only waits for what it can reach without.
+A leg (PROTOCOL 20) is a stretch in which no node is visited twice. A home that proves stale, a claim of a higher epoch
+and a way that leads back begin a new one, `MAX_LEGS` in all; then a message only waits for what it can reach without.
 """
 
 from __future__ import annotations

@@ -17,10 +17,11 @@ LIMIT = 100_000
 """Names wanted at most; messages for others wait all the same, and are asked about now and then."""
 FIRST_WAIT = 5.0
 LONGEST_WAIT = 600.0
-"""Seconds from one search to the next for the same name: full jitter between 0 and a bound that doubles (PROTOCOL 22)."""
+"""Seconds from one search to the next for the same name: full jitter up to a bound that doubles (PROTOCOL 22)."""
 A_MINUTE = 10
 """Searches that one sender causes at once within a minute."""
 SENDERS = 10_000
+NOWHERE = NodeName("")
 
 
 class WantedName:
@@ -31,7 +32,7 @@ class WantedName:
     def __init__(self) -> None:
         self.asked = True
         """Somebody asked since its last turn."""
-        self.home: NodeName = NodeName("")
+        self.home = NOWHERE
         """Known, but there is no way to it."""
         self.searching = False
         self.tries = 0
@@ -63,7 +64,7 @@ class WantedNames:
         self.overflowed = False
         """Somebody asked about a name that found no room: all must be asked about again some time."""
 
-    def want(self, name: UserName, sender: UserName, now: float, *, home: NodeName = NodeName(""), wait: float) -> None:
+    def want(self, name: UserName, sender: UserName, now: float, *, home: NodeName = NOWHERE, wait: float) -> None:
         """A message for this name waits; its first search is due in `wait` seconds, later if its sender causes many."""
         wanted = self._names.get(name)
         if wanted is not None:
