@@ -59,6 +59,8 @@ def _long_name(name: bytes) -> bytes:
     return _COMPACT.get(key, key)
 
 
+LINK = b"angarium-link"
+"""The header by which requests and answers between servers are known."""
 _ONCE = {b"from": "From", b"to": "To", b"call-id": "Call-ID", b"cseq": "CSeq"}
 
 

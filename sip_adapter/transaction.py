@@ -51,6 +51,7 @@ class Final(msgspec.Struct, frozen=True, gc=False):
     status: int
     reason: str
     headers: tuple[Header, ...] = ()
+    body: bytes = b""
 
 
 Answered = Final | str
