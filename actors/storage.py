@@ -13,16 +13,23 @@ from actors.messages.monitor import ClearAlarm, CountFacts, MonitorCommand, Rais
 from actors.messages.storage import (
     AccountSaved,
     AcknowledgeMessages,
+    DropMessages,
     EndMessages,
     ExpiredFound,
     FindAccepted,
     FindExpired,
+    ForgetNeighbour,
     MessagesAcknowledged,
+    MessagesMoved,
     MessagesStored,
     MessageStateRead,
+    MoveMessages,
+    NeighbourSaved,
+    NeighboursRead,
     OpenStore,
     QueueRead,
     ReadMessageState,
+    ReadNeighbours,
     ReadQueue,
     ReadStoreStats,
     ReadUser,
@@ -30,8 +37,10 @@ from actors.messages.storage import (
     RegistrationSaved,
     RemoveAccount,
     SaveAccounts,
+    SaveNeighbour,
     SaveProgress,
     SaveRegistration,
+    SettleMove,
     StorageCommand,
     StoreMessages,
     StoreOpened,
@@ -43,7 +52,7 @@ from actors.messages.storage import (
 )
 from actors.model import MessageId, UserName, Value
 from actors.ref import Ref
-from actors.stores.port import Store, StoreError, StoreFailed, StoreFull, Write
+from actors.stores.port import Opened, Store, StoreError, StoreFailed, StoreFull, Write
 
 ROWS = 5_000
 """Rows in one commit at most, if the commands allow it: what an answer may have to wait for."""
@@ -65,6 +74,7 @@ Read = (
     FindAccepted
     | ReadQueue
     | FindExpired
+    | ReadNeighbours
     | ReadUsers
     | ReadMoreUsers
     | ReadUser
@@ -73,7 +83,7 @@ Read = (
     | ReadStoreStats
 )
 Command = StorageCommand | ReadMoreUsers
-FIRST = (AcknowledgeMessages, EndMessages)
+FIRST = (AcknowledgeMessages, EndMessages, DropMessages)
 """Never refused for lack of room: they make room."""
 
 FULL_ALARM = RaiseAlarm(
@@ -137,16 +147,22 @@ class Storage(ActorBase[Command]):
                 StoreMessages()
                 | AcknowledgeMessages()
                 | EndMessages()
+                | MoveMessages()
+                | DropMessages()
                 | SaveRegistration()
                 | SaveProgress()
                 | SaveAccounts()
                 | RemoveAccount()
+                | SettleMove()
+                | SaveNeighbour()
+                | ForgetNeighbour()
             ):
                 self._writes.append(message)
             case (
                 FindAccepted()
                 | ReadQueue()
                 | FindExpired()
+                | ReadNeighbours()
                 | ReadUsers()
                 | ReadUser()
                 | OpenStore()
@@ -273,8 +289,10 @@ class Storage(ActorBase[Command]):
                 ids = store.known(message.keys)
                 message.reply_to.tell(MessagesStored(request, tuple([_known(first) for first in ids])))
             case FindExpired():
-                expired = store.find_expired(message.limit, message.skip)
+                expired = store.find_expired(message.limit, message.skip, mailboxes=message.mailboxes)
                 message.reply_to.tell(ExpiredFound(request, expired))
+            case ReadNeighbours():
+                message.reply_to.tell(NeighboursRead(request, *store.read_neighbours()))
             case ReadUsers():
                 self._read_users(message.reply_to, request, UserName(""))
             case ReadMoreUsers():
@@ -282,10 +300,7 @@ class Storage(ActorBase[Command]):
             case ReadUser(name=name):
                 message.reply_to.tell(UserRead(request, name, store.read_user(name)))
             case OpenStore():
-                opened = store.open()
-                message.reply_to.tell(
-                    StoreOpened(request, opened.node_key, opened.realm, opened.node_offset, opened.last_seq)
-                )
+                message.reply_to.tell(_told(request, store.open()))
             case ReadMessageState(id=message_id):
                 where = store.find_message(message_id)
                 message.reply_to.tell(MessageStateRead(request, where.stored, where.queue, where.ended))
@@ -320,14 +335,29 @@ def _answer(done: tuple[Write, Any]) -> None:
     match command:
         case StoreMessages():
             command.reply_to.tell(MessagesStored(command.request, result))
-        case AcknowledgeMessages() | EndMessages():
+        case AcknowledgeMessages() | EndMessages() | DropMessages():
             command.reply_to.tell(MessagesAcknowledged(command.request, result))
+        case MoveMessages():
+            command.reply_to.tell(MessagesMoved(command.request, result))
         case SaveRegistration() | SaveProgress():
             command.reply_to.tell(RegistrationSaved(command.request, command.user, result))
-        case SaveAccounts() | RemoveAccount():
+        case SaveAccounts() | RemoveAccount() | SettleMove():
             command.reply_to.tell(AccountSaved(command.request))
+        case SaveNeighbour() | ForgetNeighbour():
+            command.reply_to.tell(NeighbourSaved(command.request))
         case _:
             assert_never(command)
+
+
+def _told(request: int, opened: Opened) -> StoreOpened:
+    return StoreOpened(
+        request,
+        node_key=opened.node_key,
+        realm=opened.realm,
+        node_offset=opened.node_offset,
+        last_seq=opened.last_seq,
+        incarnation=opened.incarnation,
+    )
 
 
 def _known(first: MessageId | None) -> StoreResult:
@@ -341,7 +371,7 @@ def _portions(commands: Sequence[Write]) -> Iterator[Sequence[Write]]:
     portion: list[Write] = []
     rows = 0
     for command in commands:
-        size = len(command.items) if isinstance(command, (StoreMessages, AcknowledgeMessages, EndMessages)) else 1
+        size = _rows(command)
         if portion and rows + size > ROWS:
             yield portion
             portion, rows = [], 0
@@ -349,3 +379,13 @@ def _portions(commands: Sequence[Write]) -> Iterator[Sequence[Write]]:
         rows += size
     if portion:
         yield portion
+
+
+def _rows(command: Write) -> int:
+    match command:
+        case StoreMessages() | AcknowledgeMessages() | EndMessages() | MoveMessages():
+            return len(command.items)
+        case DropMessages():
+            return len(command.seqs)
+        case _:
+            return 1

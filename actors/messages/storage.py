@@ -51,12 +51,18 @@ class StoreItem(Value, frozen=True, gc=False):
     """It came from a neighbour: KNOWN if this very hand-over (mark and message id) was taken before."""
     once: bool = False
     """It goes into a mailbox of ours from elsewhere: KNOWN if its id was ever stored so; the id is kept for the longest
-    life of a message and two days. Where that cannot be kept, REFUSED (PROTOCOL 17)."""
+    life of a message and two days. Where that cannot be kept, REFUSED (PROTOCOL 17). Once and without a link: it stood
+    in the user's mailbox at his old home (`is_moved`)."""
     anyone: bool = True
     """False: some device acknowledged it already (a mailbox that moves here)."""
     done: tuple[DeviceKey, ...] = ()
     """Devices of the recipient that need no copy: their places in the mailbox move past it (what they skip on the way
     stepped aside)."""
+
+    @property
+    def is_moved(self) -> bool:
+        """Tell whether this is a part of a mailbox that moves here: new mail, which waits behind it, is not."""
+        return (self.once and self.link is None) or not self.anyone or bool(self.done)
 
 
 class StoreOutcome(StrEnum):
@@ -68,7 +74,7 @@ class StoreOutcome(StrEnum):
     LATE = "late"
     """Its deadline passed before the commit: not stored."""
     REFUSED = "refused"
-    """No room: not stored; 503 with Retry-After."""
+    """No room: not stored; 503 with Retry-After. Of a `MoveItem`: it stays where it is."""
     GONE = "gone"
     """Of a `MoveItem`: its row is there no more; nothing was done."""
 
@@ -82,6 +88,9 @@ class StoreResult(Value, frozen=True, gc=False):
     """The first id where the key was known; else the item's own."""
     expires: float = 0.0
     """Node time at which its life ends."""
+    queue: QueueName = QueueName("")
+    """Not empty: it went into this queue and not where it was told to, and `seq` is 0, for it is not to be delivered
+    now: new mail for a user who is moving here waits in his `arrivals_queue` (see `SettleMove`)."""
 
 
 class StoreMessages(Value, frozen=True, gc=False):
@@ -122,14 +131,17 @@ class MoveMessages(Value, frozen=True, gc=False):
 
 
 class MessagesMoved(Value, frozen=True, gc=False):
-    """STORED with the new seq, KNOWN or GONE, for each item in order."""
+    """STORED with the new seq, KNOWN, REFUSED or GONE, for each item in order."""
 
     request: int
     results: tuple[StoreResult, ...]
 
 
 class DropMessages(Value, frozen=True, gc=False):
-    """Another node has them on its disk: their rows go. Never refused for lack of room. `MessagesAcknowledged`."""
+    """Another node has them on its disk: their rows go. Never refused for lack of room. `MessagesAcknowledged`.
+
+    Of mail that moved away with its user the store forgets that it had it, too: it may come back with him.
+    """
 
     reply_to: Ref[MessagesAcknowledged | CommandFailed]
     request: int
@@ -234,7 +246,7 @@ class FindExpired(Value, frozen=True, gc=False):
     skip: tuple[Seq, ...] = ()
     """Not these: in flight."""
     mailboxes: bool = True
-    """True: only in mailboxes; False: only in the other queues."""
+    """True: only in mailboxes and arrival queues; False: only in the queues of mail that goes elsewhere."""
 
 
 class ExpiredFound(Value, frozen=True, gc=False):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+from actors.model import MessageId
 from actors.stores.connection import Row
 from actors.stores.pages import Pages
 from actors.stores.records import (
@@ -13,6 +14,7 @@ from actors.stores.records import (
     read_device,
     read_message,
     read_meta,
+    read_neighbour,
     whole_row,
 )
 
@@ -30,6 +32,9 @@ class Carved:
         self.messages: dict[int, Row] = {}
         self.keys: dict[bytes, Row] = {}
         self.ended: dict[str, Row] = {}
+        self.neighbours: dict[str, Row] = {}
+        self.taken: dict[tuple[str, str, int], Row] = {}
+        self.home: dict[MessageId, None] = {}
         self.damaged: list[bytes] = []
         self.last_seq = 0
         """The newest seq that anything speaks of."""
@@ -47,6 +52,10 @@ class Carved:
                 self._add_message((seq, *row[2:]))
             case (str() as name, str(), str(), int() | float(), int() | float(), str(), str()) if name:
                 self.ended[name] = row
+            case (str() as node, str() as incarnation, int() as number, str()):
+                self.taken[(node, incarnation, number)] = row
+            case (str() as name,):
+                self.home[MessageId(name)] = None
             case (int(), str(), str(), bytes(), int()):
                 self._add_device(row[1:])
             case (int(), str() as name, bytes(), int()):
@@ -75,6 +84,8 @@ class Carved:
             self.accounts[name] = row
         elif self._sound(read_meta, row):
             self.meta[name] = row
+        elif self._sound(read_neighbour, row):
+            self.neighbours[name] = row
         else:
             self.damaged.append(whole_row(row))
 

@@ -82,6 +82,17 @@ class Wide(NamedTuple):
     """A row that is there already is an error, as it was for the statement of one row."""
 
 
+def fetch_in(connection: Connection, head: str, keys: Sequence[Any]) -> list[Row]:
+    """All rows of a query `SELECT ... WHERE column` for any of these keys, some of `SIZES` by one statement."""
+    rows: list[Row] = []
+    for at in range(0, len(keys), SIZES[-1]):
+        some = keys[at : at + SIZES[-1]]
+        size = SIZES[bisect_left(SIZES, len(some))]
+        values = list(some) + [some[-1]] * (size - len(some))
+        rows += connection.fetchall(f"{head} IN ({', '.join('?' * size)})", values)
+    return rows
+
+
 Connect = Callable[[Path], Connection]
 """Opens the database in a file, which is made if it is missing."""
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import msgspec
 
-from actors.model import Device, DeviceKey, Seq, UserName
+from actors.model import Device, DeviceKey, Seq, UserName, mailbox_queue
 from actors.stores.connection import Connection, Row
-from actors.stores.records import DamagedRow, device_row, read_device, whole_row
+from actors.stores.records import ANYONE_OPEN, DamagedRow, device_row, read_device, whole_row
 
 SELECT_USER = "SELECT user, key, payload, sum, rowid FROM device WHERE user = ? ORDER BY key"
+SELECT_BETWEEN = "SELECT seq, anyone FROM message WHERE queue = ? AND seq > ? AND seq < ? ORDER BY seq"
 INSERT_DAMAGED = "INSERT INTO damaged VALUES (?, ?, ?)"
 
 
@@ -52,6 +53,16 @@ class DeviceRows:
             self._put(user, msgspec.structs.replace(known, aside=aside))
         elif seq > known.cursor:
             self._put(user, msgspec.structs.replace(known, cursor=seq))
+
+    def skip(self, user: UserName, key: DeviceKey, seq: Seq) -> None:
+        """A device needs no copy of a message that moved here: what it still waits for before that steps aside."""
+        known = self._load(user).get(key)
+        if known is None or seq <= known.cursor:
+            return
+        rows = self._connection.fetchall(SELECT_BETWEEN, (mailbox_queue(user), known.cursor, seq))
+        before = msgspec.structs.replace(known, aside=())
+        missed = [Seq(other) for other, slot in rows if slot == ANYONE_OPEN or waits_for(before, other)]
+        self._put(user, msgspec.structs.replace(known, cursor=seq, aside=(*known.aside, *missed)))
 
     def drop(self, user: UserName, key: str) -> None:
         """Forget a device."""

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from actors.ports import Clock
 from actors.stores.connection import Connection, DatabaseError, Sqlite3Connection
+from actors.stores.home import MOST_IDS
 from actors.stores.opening import begin
 from actors.stores.schema import migrate
 from actors.stores.tables import Sound, TableStore
@@ -98,6 +99,12 @@ class MemoryStore(TableStore):
     """Implements `Store`. `data_dir` is not used; a `disk` of one's own makes the mail outlive this object."""
 
     def __init__(
-        self, *, data_dir: Path | None = None, realm: str | None, clock: Clock, disk: Disk | None = None
+        self,
+        *,
+        data_dir: Path | None = None,
+        realm: str | None,
+        clock: Clock,
+        disk: Disk | None = None,
+        most_ids: int = MOST_IDS,
     ) -> None:
-        super().__init__(Memory(disk, realm, clock), clock)
+        super().__init__(Memory(disk, realm, clock), clock, most_ids=most_ids)

@@ -6,6 +6,8 @@ import os
 import secrets
 from pathlib import Path
 
+import msgspec
+
 from actors.model import Seq
 from actors.ports import Clock
 from actors.stores.connection import Connect, Connection, DatabaseDamaged, DatabaseError
@@ -26,6 +28,9 @@ start after a read found damage."""
 WAL_HEADER = 32
 MAGIC = b"SQLite format 3\x00"
 PAGE = 4096
+
+NAMES = ("node_key", "realm", "clock", "mark", "incarnation", "home", "arriving")
+"""What `Meta` may have: damage in one of them is found at the start."""
 
 PRAGMAS = (
     f"page_size = {PAGE}",
@@ -102,7 +107,7 @@ class Opening:
             if migrate(connection) > 0 and self._checked:
                 _check(connection)
             meta = Meta(connection)
-            for name in ("node_key", "realm", "clock", "mark"):
+            for name in NAMES:
                 meta.get(name)
         except (DatabaseError, DamagedRow, StoreError):
             connection.close()
@@ -131,13 +136,35 @@ def begin(connection: Connection, wanted_realm: str | None, clock: Clock, alarms
     mark = mark_of(meta.get("mark"))
     last_seq = max(mark.last_seq, (row and row[0]) or 0)
     node_time = node_time_now(meta.get("clock"), clock.wall())
-    if meta.get("realm") is None or meta.get("node_key") is None:  # else nothing is written: a full disk may start
+    incarnation = meta.get("incarnation") or new_incarnation()
+    if None in map(meta.get, ("realm", "node_key", "incarnation")):  # else nothing is written: a full disk may start
         connection.execute("BEGIN IMMEDIATE")
         meta.put("realm", realm.encode())
         meta.put("node_key", node_key)
+        meta.put("incarnation", incarnation)
         connection.execute("COMMIT")
-    opened = Opened(node_key, realm, node_time - clock.monotonic(), Seq(last_seq), alarms)
+    opened = Opened(
+        node_key, realm, node_time - clock.monotonic(), Seq(last_seq), alarms, incarnation=incarnation.decode()
+    )
     return Sound(connection, opened, mark.commits)
+
+
+def begin_anew(sound: Sound) -> Sound:
+    """Give a database that is older than it should be another incarnation: it counts the same rows once more.
+
+    Before the witness forgets how new it should be. Raises `StoreError`.
+    """
+    incarnation = new_incarnation()
+    try:
+        Meta(sound.connection).put("incarnation", incarnation)
+    except DatabaseError as error:
+        raise StoreError(f"Cannot write to the database: {error}. Look at the disk.") from error
+    return sound._replace(opened=msgspec.structs.replace(sound.opened, incarnation=incarnation.decode()))
+
+
+def new_incarnation() -> bytes:
+    """A name that no other data folder has, in hex."""
+    return secrets.token_hex(8).encode()
 
 
 def _check(connection: Connection) -> None:

@@ -7,11 +7,18 @@ from typing import Protocol
 
 from actors.messages.storage import (
     AcknowledgeMessages,
+    DropMessages,
     EndMessages,
+    ForgetNeighbour,
+    MoveMessages,
+    QueueSize,
     RemoveAccount,
     SaveAccounts,
+    SavedNeighbour,
+    SaveNeighbour,
     SaveProgress,
     SaveRegistration,
+    SettleMove,
     StoreMessages,
     StoreResult,
 )
@@ -28,13 +35,25 @@ from actors.model import (
 )
 
 Write = (
-    StoreMessages | AcknowledgeMessages | EndMessages | SaveRegistration | SaveProgress | SaveAccounts | RemoveAccount
+    StoreMessages
+    | AcknowledgeMessages
+    | EndMessages
+    | MoveMessages
+    | DropMessages
+    | SaveRegistration
+    | SaveProgress
+    | SaveAccounts
+    | RemoveAccount
+    | SettleMove
+    | SaveNeighbour
+    | ForgetNeighbour
 )
 """What changes the store. `reply_to` and `request` are Storage's affair; a store never looks at them."""
 
 Result = tuple[StoreResult, ...] | tuple[Device, ...] | None
-"""What a write came to: results for StoreMessages (one an item) and for AcknowledgeMessages and EndMessages (one a
-notice), all devices of the user for SaveRegistration and SaveProgress, None for accounts."""
+"""What a write came to: results for StoreMessages and MoveMessages (one an item), for AcknowledgeMessages and
+EndMessages (one a notice) and for DropMessages (none); all devices of the user for SaveRegistration and SaveProgress;
+None for accounts and neighbours."""
 
 
 class StoreError(Exception):
@@ -79,6 +98,8 @@ class Opened(Value, frozen=True, gc=False):
     last_seq: Seq
     alarms: tuple[Alarm, ...] = ()
     """What was found damaged and put aside."""
+    incarnation: str = ""
+    """Names what the store holds as long as it goes on where it ended; another one after a backup was put back."""
 
 
 class Found(Value, frozen=True, gc=False):
@@ -125,14 +146,20 @@ class Store(Protocol):
     ) -> tuple[tuple[StoredMessage, ...], bool]:
         """The next messages of a queue by seq, and whether it goes on; exactly `seqs` if given."""
 
-    def find_expired(self, limit: int, skip: Sequence[Seq]) -> tuple[StoredMessage, ...]:
-        """Messages whose life has ended by now, oldest end first, without those in `skip`."""
+    def find_expired(self, limit: int, skip: Sequence[Seq], *, mailboxes: bool = True) -> tuple[StoredMessage, ...]:
+        """Messages whose life has ended by now, oldest end first, without those in `skip`.
+
+        `mailboxes`: of users of this node; else of the queues of mail that goes elsewhere.
+        """
 
     def read_users(self, after: UserName, limit: int) -> tuple[User, ...]:
         """Users whose name is greater than `after`, by name; fewer than `limit` only at the end."""
 
     def read_user(self, name: UserName) -> User | None:
         """One user, if he exists."""
+
+    def read_neighbours(self) -> tuple[tuple[SavedNeighbour, ...], tuple[QueueSize, ...]]:
+        """Neighbours by name, and the queues of mail that goes elsewhere, as far as anything stands in them."""
 
     def find_message(self, message_id: MessageId) -> Found:
         """Where a message is; ends are remembered for two days, or a few million of them."""

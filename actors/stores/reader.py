@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from itertools import groupby
 from typing import TypeVar
 
+from actors.messages.storage import QueueSize, SavedNeighbour
 from actors.model import Device, MessageId, QueueName, Seq, StoredMessage, User, UserName
 from actors.stores.connection import Connection, Row
 from actors.stores.devices import INSERT_DAMAGED, SELECT_USER
@@ -18,8 +19,13 @@ from actors.stores.records import (
     read_account,
     read_device,
     read_message,
+    read_neighbour,
     whole_row,
 )
+
+HERE = "queue >= 'u:'"
+ELSEWHERE = "queue < 'u:'"
+"""As the indexes of `expires` have it (see `schema`): mailboxes and arrival queues, and all others."""
 
 CHUNK = 64
 """Rows fetched at once: what a limit on bytes may overshoot."""
@@ -57,9 +63,13 @@ class Reader:
         more = self._connection.fetchone("SELECT 1 FROM message WHERE queue = ? AND seq > ? LIMIT 1", (queue, after))
         return tuple(messages), more is not None
 
-    def expired(self, now: float, limit: int, skip: Sequence[Seq]) -> tuple[StoredMessage, ...]:
+    def expired(self, now: float, limit: int, skip: Sequence[Seq], mailboxes: bool) -> tuple[StoredMessage, ...]:
         """As `Store.find_expired`, as of node time `now`."""
-        sql = f"SELECT {MESSAGE_COLUMNS} FROM message WHERE expires <= ? ORDER BY expires, seq LIMIT ?"
+        index, queues = ("message_expires", HERE) if mailboxes else ("message_expires_elsewhere", ELSEWHERE)
+        sql = (
+            f"SELECT {MESSAGE_COLUMNS} FROM message INDEXED BY {index} WHERE expires <= ? AND {queues}"
+            " ORDER BY expires, seq LIMIT ?"
+        )
         rows = self._connection.fetchall(sql, (int(now * 1000), limit + len(skip)))
         skipped = set(skip)
         rows = [row for row in rows if row[0] not in skipped][:limit]
@@ -88,6 +98,17 @@ class Reader:
             devices = self._sound("device", self._connection.fetchall(SELECT_USER, (name,)), read_device)
             return User(account, tuple(devices), 1 if self._waiting(name, name) else 0)
         return None
+
+    def neighbours(self) -> tuple[tuple[SavedNeighbour, ...], tuple[QueueSize, ...]]:
+        """As `Store.read_neighbours`."""
+        rows = self._connection.fetchall("SELECT name, payload, sum, rowid FROM neighbour ORDER BY name")
+        neighbours = self._sound("neighbour", rows, read_neighbour)
+        sql = f"SELECT queue, count(*) FROM message INDEXED BY message_queue WHERE {ELSEWHERE} GROUP BY queue"
+        sizes: list[QueueSize] = []
+        for name, count in self._connection.fetchall(sql):
+            first, _ = self.queue(name, Seq(0), 1, 1, ())
+            sizes += [QueueSize(name, count, message.envelope.accepted) for message in first]
+        return tuple(neighbours), tuple(sizes)
 
     def message(self, message_id: MessageId) -> Found:
         """As `Store.find_message`."""

@@ -8,6 +8,7 @@ from zlib import crc32
 
 import msgspec
 
+from actors.messages.storage import SavedNeighbour
 from actors.model import Account, Device, Envelope, QueueName, Seq, StoredMessage
 from actors.stores.connection import Row
 
@@ -22,6 +23,7 @@ _encode = msgspec.msgpack.Encoder().encode
 _decode_envelope = msgspec.msgpack.Decoder(Envelope).decode
 _decode_device = msgspec.msgpack.Decoder(Device).decode
 _decode_account = msgspec.msgpack.Decoder(Account).decode
+_decode_neighbour = msgspec.msgpack.Decoder(SavedNeighbour).decode
 
 T = TypeVar("T")
 
@@ -81,6 +83,19 @@ def read_account(row: Row) -> Account:
     name, payload, total, *_ = row
     _verify(f"a|{name}", payload, total)
     return _read(_decode_account, payload)
+
+
+def neighbour_row(neighbour: SavedNeighbour) -> Row:
+    """A row of `neighbour`: name, payload, sum."""
+    payload = _encode(neighbour)
+    return (neighbour.node, payload, checksum(f"n|{neighbour.node}", payload))
+
+
+def read_neighbour(row: Row) -> SavedNeighbour:
+    """The neighbour of a row, whatever columns follow; raises `DamagedRow`."""
+    name, payload, total, *_ = row
+    _verify(f"n|{name}", payload, total)
+    return _read(_decode_neighbour, payload)
 
 
 def meta_row(name: str, value: bytes) -> Row:

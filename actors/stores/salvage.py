@@ -6,13 +6,15 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
+from actors.stores.arriving import changed, write_arriving
 from actors.stores.carve import Carved, carve
 from actors.stores.connection import Connection
 from actors.stores.ended import EndedLog
+from actors.stores.home import HomeLedger, longest_life
 from actors.stores.ledger import Ledger
-from actors.stores.meta import Mark, Meta, mark_of, node_time_now
+from actors.stores.meta import DAY, Mark, Meta, mark_of, node_time_now
 from actors.stores.port import Alarm
-from actors.stores.records import read_meta
+from actors.stores.records import read_account, read_meta
 from actors.stores.schema import migrate
 
 
@@ -66,6 +68,8 @@ def _copy(carved: Carved, connection: Connection, wall: float) -> tuple[int, int
         ("account", carved.accounts.values()),
         ("device", carved.devices.values()),
         ("message", carved.messages.values()),
+        ("neighbour", carved.neighbours.values()),
+        ("taken", carved.taken.values()),
         ("damaged", damaged),
     ):
         columns = next((len(row) for row in rows), 0)
@@ -79,6 +83,10 @@ def _copy(carved: Carved, connection: Connection, wall: float) -> tuple[int, int
         Ledger(connection).add(list(carved.keys.values()), now)
     if carved.ended:
         EndedLog(connection).add(list(carved.ended.values()), now)
+    if carved.home:
+        life = longest_life(_value(carved, "home"))
+        HomeLedger(connection, meta).add(carved.home, life * DAY, now)
+    write_arriving(meta, changed({}, map(read_account, carved.accounts.values())))
     connection.execute("COMMIT")
     return saved - len(damaged), len(damaged)
 

@@ -21,7 +21,20 @@ CREATE TABLE damaged (source TEXT NOT NULL, at REAL NOT NULL, row BLOB NOT NULL)
 """Version 1. An index on `queue` ends in the row id, which is the seq: it serves in order. Beside these stand the time
 slices of `ledger` and `ended`, made and dropped while the node runs."""
 
-MIGRATIONS: tuple[str, ...] = (TABLES,)
+LINKS = """
+CREATE TABLE neighbour (name TEXT PRIMARY KEY, payload BLOB NOT NULL, sum INTEGER NOT NULL);
+CREATE TABLE taken (
+    node TEXT NOT NULL, incarnation TEXT NOT NULL, row INTEGER NOT NULL, id TEXT NOT NULL,
+    PRIMARY KEY (node, incarnation, row)) WITHOUT ROWID;
+DROP INDEX message_expires;
+CREATE INDEX message_expires ON message (expires) WHERE queue >= 'u:';
+CREATE INDEX message_expires_elsewhere ON message (expires) WHERE queue < 'u:';
+"""
+"""Version 2: links between servers. What expires here and what expires on its way elsewhere are asked for apart, and
+neither has to look through the other. Mailboxes (`u:`) and arrival queues (`w:`) come after all other queues. Beside
+these stand the time slices of `home`."""
+
+MIGRATIONS: tuple[str, ...] = (TABLES, LINKS)
 """Step n brings version n to n + 1; a step, once published, never changes."""
 
 VERSION = len(MIGRATIONS)

@@ -15,9 +15,10 @@ import msgspec
 from actors.ports import Clock
 from actors.stores.ballast import Ballast
 from actors.stores.connection import Connect, Connection, Sqlite3Connection
+from actors.stores.home import MOST_IDS
 from actors.stores.lock import FolderLock
-from actors.stores.opening import DATABASE, Opening, mark_damaged
-from actors.stores.port import Alarm
+from actors.stores.opening import DATABASE, Opening, begin_anew, mark_damaged
+from actors.stores.port import Alarm, StoreError
 from actors.stores.tables import Sound, TableStore
 from actors.stores.witness import Witness
 
@@ -39,12 +40,20 @@ class Folder:
         except BaseException:
             self._lock.release()
             raise
+        try:
+            sound = self._testified(sound)
+        except StoreError:
+            sound.connection.close()
+            self.release()
+            raise
         self._ballast.hold()
-        return self._testified(sound)
+        return sound
 
     def _testified(self, sound: Sound) -> Sound:
         """Ask the witness whether commits are missing; where something was salvaged, the alarm is there already."""
         missing = self._witness.read() - sound.commits
+        if missing > 0:
+            sound = begin_anew(sound)
         self._witness.write(sound.commits)
         if missing <= 0 or sound.opened.alarms:
             return sound
@@ -81,12 +90,21 @@ class Folder:
 
 
 class SqliteStore(TableStore):
-    """Implements `Store` in `data_dir`; `realm` None takes whatever the folder has."""
+    """Implements `Store` in `data_dir`; `realm` None takes whatever the folder has.
+
+    `most_ids` is how many ids of mail from elsewhere it remembers at once (`home`).
+    """
 
     def __init__(
-        self, *, data_dir: Path, realm: str | None, clock: Clock, connect: Connect = Sqlite3Connection
+        self,
+        *,
+        data_dir: Path,
+        realm: str | None,
+        clock: Clock,
+        connect: Connect = Sqlite3Connection,
+        most_ids: int = MOST_IDS,
     ) -> None:
-        super().__init__(Folder(data_dir, realm, clock, connect), clock)
+        super().__init__(Folder(data_dir, realm, clock, connect), clock, most_ids=most_ids)
 
 
 def _missing(commits: int) -> Alarm:

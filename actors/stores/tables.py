@@ -9,9 +9,11 @@ from typing import NamedTuple, Protocol
 
 import msgspec
 
+from actors.messages.storage import QueueSize, SavedNeighbour
 from actors.model import MessageId, QueueName, Seq, StoredMessage, User, UserName
 from actors.ports import Clock
-from actors.stores.batch import Batch, Moment
+from actors.stores.arriving import read_arriving, write_arriving
+from actors.stores.batch import Batch, Books, Moment
 from actors.stores.connection import (
     Connection,
     DatabaseDamaged,
@@ -20,11 +22,13 @@ from actors.stores.connection import (
     DatabaseFull,
 )
 from actors.stores.ended import EndedLog
+from actors.stores.home import MOST_IDS, HomeLedger
 from actors.stores.ledger import Ledger
 from actors.stores.meta import Mark, Meta, node_time_saved
 from actors.stores.port import Found, Opened, Result, Stats, StoreError, StoreFailed, StoreFull, Write
 from actors.stores.reader import Reader
 from actors.stores.scrub import Scrub
+from actors.stores.taken import Taken
 
 SAVE_CLOCK = 10.0
 """Seconds between two savings of node time, if there are writes."""
@@ -76,9 +80,10 @@ class Place(Protocol):
 class TableStore:
     """Implements `Store`; see there."""
 
-    def __init__(self, place: Place, clock: Clock) -> None:
+    def __init__(self, place: Place, clock: Clock, *, most_ids: int = MOST_IDS) -> None:
         self._place = place
         self._clock = clock
+        self._most_ids = most_ids
         self._opened: Opened | None = None
 
     def __enter__(self) -> TableStore:
@@ -108,6 +113,10 @@ class TableStore:
         self._meta = Meta(sound.connection)
         self._ledger = Ledger(sound.connection)
         self._ended = EndedLog(sound.connection)
+        self._taken = Taken(sound.connection)
+        self._home = HomeLedger(sound.connection, self._meta, self._most_ids)
+        self._books = Books(self._ledger, self._ended, self._taken, self._home)
+        self._arriving = read_arriving(self._meta)
         self._reader = Reader(sound.connection, self._ended, self._clock.wall)
         last = Seq(0) if sound.checked else sound.opened.last_seq
         self._scrub = Scrub(sound.connection, self._reader, last)
@@ -126,7 +135,7 @@ class TableStore:
     def commit(self, commands: Sequence[Write]) -> list[Result]:
         """One transaction for all commands."""
         moment = self._moment()
-        batch = Batch(self._connection, self._ledger, self._ended, moment, self._last_seq)
+        batch = Batch(self._connection, self._books, moment, self._last_seq, self._arriving)
         self._begin()
         try:
             results = batch.apply(commands)
@@ -170,6 +179,8 @@ class TableStore:
             self._connection.execute("ROLLBACK")
             self._ledger.roll_back()
             self._ended.reload()
+            self._taken.roll_back()
+            self._home.roll_back()
         except DatabaseError as error:
             raise self._failed(error) from error
 
@@ -181,11 +192,16 @@ class TableStore:
 
     def _write_marks(self, batch: Batch, moment: Moment) -> None:
         self._meta.put("mark", Mark(self._commits + 1, batch.last_seq).saved())
+        if batch.arriving is not self._arriving:
+            write_arriving(self._meta, batch.arriving)
         if moment.monotonic - self._clock_saved >= SAVE_CLOCK:
             self._meta.put("clock", node_time_saved(moment.node, moment.wall))
 
     def _committed(self, batch: Batch, moment: Moment) -> None:
         self._ledger.settle()
+        self._taken.settle()
+        self._home.settle()
+        self._arriving = batch.arriving
         self._last_seq = batch.last_seq
         if moment.monotonic - self._clock_saved >= SAVE_CLOCK:
             self._clock_saved = moment.monotonic
@@ -211,10 +227,10 @@ class TableStore:
         with self._reading():
             return self._reader.queue(queue, after, limit, max_bytes, seqs)
 
-    def find_expired(self, limit: int, skip: Sequence[Seq]) -> tuple[StoredMessage, ...]:
+    def find_expired(self, limit: int, skip: Sequence[Seq], *, mailboxes: bool = True) -> tuple[StoredMessage, ...]:
         """Messages whose life has ended."""
         with self._reading():
-            return self._reader.expired(self._moment().node, limit, skip)
+            return self._reader.expired(self._moment().node, limit, skip, mailboxes)
 
     def read_users(self, after: UserName, limit: int) -> tuple[User, ...]:
         """Users by name."""
@@ -225,6 +241,11 @@ class TableStore:
         """One user."""
         with self._reading():
             return self._reader.user(name)
+
+    def read_neighbours(self) -> tuple[tuple[SavedNeighbour, ...], tuple[QueueSize, ...]]:
+        """Neighbours, and what waits for them."""
+        with self._reading():
+            return self._reader.neighbours()
 
     def find_message(self, message_id: MessageId) -> Found:
         """Where a message is."""
@@ -279,7 +300,7 @@ class TableStore:
 
     def _drop_stale(self) -> None:
         now = self._moment().node
-        stale = self._ledger.stale(now) or self._ended.stale(now)
+        stale = self._ledger.stale(now) or self._ended.stale(now) or self._home.stale(now)
         if stale is not None:
             # Deleted rows are overwritten, so that no body stays behind; slices hold none and go without.
             self._connection.execute("PRAGMA secure_delete = FAST")
@@ -289,6 +310,7 @@ class TableStore:
                 self._connection.execute("PRAGMA secure_delete = ON")
             self._ledger.forget()
             self._ended.reload()
+            self._home.reload()
 
     def _move_log(self) -> None:
         row = self._connection.fetchone("PRAGMA wal_checkpoint(PASSIVE)")

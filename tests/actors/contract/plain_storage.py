@@ -15,7 +15,7 @@ from actors.model import UserName
 from actors.ref import Ref
 from actors.stores.port import Store, StoreError, StoreFailed, StoreFull, Write
 
-MAKES_ROOM = (messages.AcknowledgeMessages, messages.EndMessages)
+MAKES_ROOM = (messages.AcknowledgeMessages, messages.EndMessages, messages.DropMessages)
 FULL = RaiseAlarm("no-room", "There is no room for new messages.", "Make some.")
 
 
@@ -79,12 +79,16 @@ class PlainStorage(ActorBase[StorageCommand]):
         match command:
             case messages.StoreMessages():
                 command.reply_to.tell(messages.MessagesStored(command.request, cast(Any, result)))
-            case messages.AcknowledgeMessages() | messages.EndMessages():
+            case messages.AcknowledgeMessages() | messages.EndMessages() | messages.DropMessages():
                 command.reply_to.tell(messages.MessagesAcknowledged(command.request, cast(Any, result)))
+            case messages.MoveMessages():
+                command.reply_to.tell(messages.MessagesMoved(command.request, cast(Any, result)))
             case messages.SaveRegistration() | messages.SaveProgress():
                 command.reply_to.tell(messages.RegistrationSaved(command.request, command.user, cast(Any, result)))
-            case messages.SaveAccounts() | messages.RemoveAccount():
+            case messages.SaveAccounts() | messages.RemoveAccount() | messages.SettleMove():
                 command.reply_to.tell(messages.AccountSaved(command.request))
+            case messages.SaveNeighbour() | messages.ForgetNeighbour():
+                command.reply_to.tell(messages.NeighbourSaved(command.request))
 
     def _no_room(self, command: Write) -> None:
         if not self._full:
@@ -120,15 +124,18 @@ class PlainStorage(ActorBase[StorageCommand]):
                 answer(messages.MessagesStored(request, tuple(results)))
             case messages.ReadQueue(queue=queue, after=after, limit=limit, max_bytes=most, seqs=seqs):
                 answer(messages.QueueRead(request, queue, *store.read_queue(queue, after, limit, most, seqs)))
-            case messages.FindExpired(limit=limit, skip=skip):
-                answer(messages.ExpiredFound(request, store.find_expired(limit, skip)))
+            case messages.FindExpired(limit=limit, skip=skip, mailboxes=here):
+                answer(messages.ExpiredFound(request, store.find_expired(limit, skip, mailboxes=here)))
+            case messages.ReadNeighbours():
+                answer(messages.NeighboursRead(request, *store.read_neighbours()))
             case messages.ReadUsers():
                 answer(messages.UsersRead(request, store.read_users(UserName(""), 1 << 30), True))
             case messages.ReadUser(name=name):
                 answer(messages.UserRead(request, name, store.read_user(name)))
             case messages.OpenStore():
                 told = store.open()
-                answer(messages.StoreOpened(request, told.node_key, told.realm, told.node_offset, told.last_seq))
+                node = (told.node_key, told.realm, told.node_offset, told.last_seq, told.incarnation)
+                answer(messages.StoreOpened(request, *node))
             case messages.ReadMessageState(id=wanted):
                 answer(messages.MessageStateRead(request, *msgspec.structs.astuple(store.find_message(wanted))))
             case messages.ReadStoreStats():

@@ -131,8 +131,8 @@ def test_an_older_schema_is_brought_up_to_date_in_one_step(tmp_path: Path) -> No
     steps = (*schema.MIGRATIONS, "CREATE TABLE next (a); INSERT INTO next VALUES (1)", "UPDATE next SET a = 2")
     connection = Sqlite3Connection(tmp_path / "file")
     assert schema.migrate(connection) == 0
-    assert schema.migrate(connection, steps) == 1
-    assert schema.migrate(connection, steps) == 3
+    assert schema.migrate(connection, steps) == schema.VERSION
+    assert schema.migrate(connection, steps) == schema.VERSION + 2
     assert connection.fetchall("SELECT a FROM next") == [(2,)]
     connection.close()
 
@@ -145,7 +145,7 @@ def test_a_migration_that_fails_leaves_the_older_schema(tmp_path: Path) -> None:
         schema.migrate(connection, steps)
     connection.close()
     connection = Sqlite3Connection(tmp_path / "file")
-    assert connection.fetchone("PRAGMA user_version") == (1,)
+    assert connection.fetchone("PRAGMA user_version") == (schema.VERSION,)
     assert connection.fetchall("SELECT name FROM sqlite_schema WHERE name = 'next'") == []
     connection.close()
 
