@@ -1,15 +1,15 @@
 """Sessions between two servers: one link to a neighbour as a state machine, and what neighbours' links come to. Pure.
 
-A node sends its requests to a neighbour over its own link only; the neighbour's requests come over the neighbour's. So a
-link has one caller and one callee, and each of them one half of this file.
+A node sends its requests to a neighbour over its own link only; the neighbour's requests come over the neighbour's. So
+a link has one caller and one callee, and each of them one half of this file.
 
 The caller's half, `OutgoingLink`:
 
     DOWN --dial--> OPENING --greet--> GREETING --welcome--> UP
       ^---------------- fall, from any of them ----------'
 
-The callee's half, `Sessions`: a greeting opens a session that counts for nothing until its first request has proved that
-the greeting was no recording; with that it takes the place of the caller's session before.
+The callee's half, `Sessions`: a greeting opens a session that counts for nothing until its first request has proved
+that the greeting was no recording; with that it takes the place of the caller's session before.
 """
 
 from __future__ import annotations
@@ -176,6 +176,8 @@ class Session:
         self.heard = now
         self.proved = False
         """A request of it has been believed."""
+        self.introduced = False
+        """Whoever keeps neighbours knows of it."""
         self.window = ReplayWindow()
 
     def answer_frame(self, number: int, status: int, content: LinkAnswer | None) -> Frame:

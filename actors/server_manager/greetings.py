@@ -1,0 +1,116 @@
+"""Who may call, and who may be called: greetings judged, and what was not believed reported."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from urllib.parse import urlsplit
+
+from actors.messages.links import Hello
+from actors.messages.monitor import Level
+from actors.messages.server_manager import LinkAnswered, LinkRequested
+from actors.messages.sip_adapter import LinkReply
+from actors.model import NodeName
+from actors.server_manager.core import Core
+from actors.state.link_auth import is_loopback
+from actors.state.link_session import Sessions, Verdict
+
+NAME = re.compile(r"[A-Za-z0-9._-]{1,32}")
+"""What a node may be called."""
+REPORT_EVERY = 1.0
+"""Seconds between two events about what was not believed: somebody else decides how often that happens."""
+
+
+class Greetings:
+    """Judges greetings, and addresses to call; says so when something is not what it claims to be.
+
+    The hook `on_caller` is set by the actor: a caller has proved itself, and said where it can be called back.
+    """
+
+    def __init__(self, core: Core, sessions: Sessions) -> None:
+        self._core = core
+        self._sessions = sessions
+        self.on_caller: Callable[[NodeName, str], None] = _nothing
+        self.removed: set[NodeName] = set()
+        """Neighbours that an operator removed: they do not come back by calling."""
+        self._reported = float("-inf")
+        self._unreported = 0
+
+    def judge(self, request: LinkRequested, hello: Hello, *, known: bool, name: str, nonce: str) -> LinkReply:
+        """Answer a greeting: with a session of that name, or with the reason why not."""
+        proved = self._sessions.is_proved(request.frame, hello)
+        problem = self._problem(request, hello, known=known, proved=proved)
+        if not problem:
+            session, welcome = self._sessions.open(hello, name, nonce, self._core.now())
+            return LinkReply(
+                transaction=request.transaction,
+                status=200,
+                frame=session.answer_frame(0, 200, welcome),
+                content=welcome,
+            )
+        if not proved:
+            self._suspect(f"A greeting from {request.flow.host} that says {hello.node}: {problem}")
+        return LinkReply(transaction=request.transaction, status=403, reason=problem)
+
+    def cannot_call(self, address: str) -> str:
+        """Tell why an address cannot be called; empty: it can."""
+        if not address:
+            return "has no address: it must call us"
+        problem = address_problem(address)
+        if problem:
+            return problem
+        if not self._core.settings.secret and not is_loopback(urlsplit(address).hostname or ""):
+            return "is beyond this machine, and there is no secret: give one with --neighbour-secret-file"
+        return ""
+
+    def suspect(self, request: LinkRequested, verdict: Verdict) -> None:
+        """A request of a known session that is not believed."""
+        self._suspect(f"A request from {request.flow.host} on a neighbour's link: {verdict}")
+
+    def suspect_answer(self, node: NodeName, answer: LinkAnswered) -> None:
+        """An answer that is not the neighbour's own."""
+        self._suspect(f"An answer {answer.status} in the name of {node} that cannot be proved; it counts as none")
+
+    def _problem(self, request: LinkRequested, hello: Hello, *, known: bool, proved: bool) -> str:
+        core = self._core
+        if not core.settings.secret and not is_loopback(request.flow.host):
+            return f"{core.node} has no secret: only servers on its own machine may call"
+        if hello.realm != core.settings.realm:
+            return f"{core.node} belongs to another network: its realm is {core.settings.realm}"
+        if not proved:
+            return f"{core.node} has another secret"
+        if hello.node == core.node:
+            return f"two servers are called {core.node}: each needs a --name of its own"
+        if hello.to != core.node:
+            return f"this is {core.node}, not {hello.to}"
+        if not NAME.fullmatch(hello.node):
+            return "that is no name of a server"
+        if hello.node in self.removed:
+            return f"{core.node} was told to remove {hello.node}: 'angarium neighbour add' there takes it back"
+        if not known and not hello.address:
+            return f"{core.node} does not know {hello.node}, and is given no address to call it back"
+        return ""
+
+    def _suspect(self, text: str) -> None:
+        core, now = self._core, self._core.now()
+        core.count("link_auth_failed_total")
+        if now - self._reported < REPORT_EVERY:
+            self._unreported += 1
+            return
+        more = f" (and {self._unreported} more)" if self._unreported else ""
+        self._reported, self._unreported = now, 0
+        core.event(Level.WARNING, "link-not-believed", text + more)
+
+
+def address_problem(address: str) -> str:
+    """Tell what is wrong with an address of a neighbour; empty: nothing."""
+    try:
+        parts = urlsplit(address)
+        right = parts.scheme in ("tcp", "udp") and parts.hostname and parts.port and not parts.path
+    except ValueError:
+        right = False
+    return "" if right else f"'{address}' is no address: write tcp://HOST:PORT or udp://HOST:PORT"
+
+
+def _nothing(node: NodeName, address: str) -> None:
+    """Nobody has set this hook."""
