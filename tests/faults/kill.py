@@ -19,6 +19,8 @@ PHONES = 5
 MAILBOX = "mailbox"
 """The user as whom our own client listens through all kills."""
 BOX_SENDERS = 2
+MAIL_WITHIN = 20.0
+"""Seconds in which a node that serves has accepted something."""
 SETTLE = 45.0
 """Seconds without progress, after the last restart, until what has not arrived is lost: more than Timer F."""
 
@@ -84,7 +86,7 @@ def kill_run(
     """Kill a running node `kills` times, each time at most `longest` seconds after it serves, then judge.
 
     The phones register once, at the start; our own client listens all the while. At the end nothing is sent any
-    more and all that waits must arrive.
+    more, nothing gets lost on its way, and all that waits must arrive.
     """
     chance = random.Random(seed)
     started, with_mail = time.monotonic(), 0
@@ -97,13 +99,13 @@ def kill_run(
             exchange.go()
             for _ in range(kills):
                 time.sleep(chance.uniform(0, longest))
-                wait_until(lambda: log.outstanding() > 0, 5.0, every=0.0005)
-                with_mail += log.outstanding() > 0
+                with_mail += wait_until(lambda: log.outstanding() > 0, MAIL_WITHIN, every=0.0005)
                 node.kill()
                 node.restart()
                 exchange.hurry()
             exchange.pause()
-            settle(exchange, log, settle_within)
+            exchange.lose_nothing()
+            settle(exchange, log, settle_within, node)
         finally:
             box.kill()
         absorbed = exchange.absorbed
@@ -111,12 +113,19 @@ def kill_run(
     return KillRun(kills, with_mail, absorbed, time.monotonic() - started, seed, verdict)
 
 
-def settle(exchange: Exchange, log: Log, within: float = SETTLE) -> bool:
-    """Wait until every sender has its answer and every accepted message has arrived, as long as there is progress."""
+def settle(exchange: Exchange, log: Log, within: float = SETTLE, node: NodeProcess | None = None) -> bool:
+    """Wait until every sender has its answer and every accepted message has arrived, as long as there is progress.
+
+    With a node, nothing waits there either: a second copy that is still on its way would be seen by nobody.
+    """
+
+    def done() -> bool:
+        return exchange.quiet and log.outstanding() == 0 and (node is None or node.waiting() == 0)
+
     left = log.outstanding() + 1
     while log.outstanding() < left:
         left = log.outstanding()
-        if wait_until(lambda: exchange.quiet and log.outstanding() == 0, within):
+        if wait_until(done, within):
             return True
     return False
 

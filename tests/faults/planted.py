@@ -9,14 +9,14 @@ from typing import Any
 
 from actors.messages.client_manager import DeliveriesEnded, DeliveryResult
 from actors.messages.sip_adapter import SendRequests, SipAdapterCommand
-from actors.messages.storage import AcknowledgeMessages, StoreMessages
+from actors.messages.storage import SaveRegistration
 from actors.ports import Clock
 from actors.stores.connection import Sqlite3Connection
 from actors.stores.port import Result, Write
 from actors.stores.sqlite import SqliteStore
 from sip_adapter.adapter import SipAdapter
 
-LAZINESS = 1.0
+LAZINESS = 0.3
 """Seconds that a transaction stays open."""
 
 
@@ -42,13 +42,13 @@ class _LazyConnection(Sqlite3Connection):
 
 
 class EarlyAnswers(SqliteStore):
-    """202 before the commit, which comes with one of the next second; registrations alone are on disk at once."""
+    """202 before the commit, which comes with a later one; a registration alone is on disk at once."""
 
     def __init__(self, *, data_dir: Path, realm: str | None, clock: Clock) -> None:
         super().__init__(data_dir=data_dir, realm=realm, clock=clock, connect=_LazyConnection)
 
     def commit(self, commands: Sequence[Write]) -> list[Result]:
-        _LazyConnection.lazy = all(isinstance(command, StoreMessages | AcknowledgeMessages) for command in commands)
+        _LazyConnection.lazy = not any(isinstance(command, SaveRegistration) for command in commands)
         return super().commit(commands)
 
     def tend(self) -> None:

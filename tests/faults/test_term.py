@@ -41,7 +41,7 @@ def test_sigterm_under_load(tmp_path: Path) -> None:
             node.restart()
             exchange.hurry()
         exchange.pause()
-        settle(exchange, log)
+        settle(exchange, log, node=node)
     verdict = judge(log.facts())
     line = {"id": "A7", "n": TIMES, "failures": verdict.failures, "seconds": round(time.monotonic() - started, 1)}
     sys.stdout.write(json.dumps(line | {"seed": 7, "commit": commit(), "slowest": round(max(took), 3)}) + "\n")
