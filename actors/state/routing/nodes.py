@@ -20,7 +20,7 @@ from actors.messages.links import NodeRoute
 from actors.model import NodeName
 
 NO_WAY = 255
-FORGET = 3600.0
+FORGET = 86_400.0
 """Seconds after which a node is forgotten to which there is no way: old claims about it are gone from everywhere."""
 REFRESH = 600.0
 """Seconds between two tellings of the whole table: it mends what was lost without anybody noticing."""
@@ -77,6 +77,7 @@ class NodeTable:
         self._whole: set[int] = set()
         """Neighbours that are told everything next time."""
         self._moved: dict[NodeName, None] = {}
+        self._forgotten: tuple[NodeName, ...] = ()
         self._asking = False
         """There may be questions open (`_Way.asked`)."""
         self._refresh = now + REFRESH
@@ -344,9 +345,16 @@ class NodeTable:
             return item
         return NodeRoute(item.node, way.asked[slot], NO_WAY, item.version)
 
+    def take_forgotten(self) -> tuple[NodeName, ...]:
+        """Take the nodes that were forgotten."""
+        forgotten, self._forgotten = self._forgotten, ()
+        return forgotten
+
     def _forget(self, now: float) -> None:
-        for node in [way.node for way in self._ways.values() if way.slot < 0 and way.lost + FORGET <= now]:
+        gone = [way.node for way in self._ways.values() if way.slot < 0 and way.lost + FORGET <= now]
+        for node in gone:
             del self._ways[node]
+        self._forgotten = (*self._forgotten, *gone)
 
     def encoded_size(self) -> int:
         """Tell how many bytes the table takes when encoded: names once, next hops and claims by number."""
