@@ -59,16 +59,17 @@ class Links:
     """Knows which neighbours can be sent to, and believes only what is proved (PROTOCOL 26).
 
     The hooks are set by the actor: `on_up` once a link stands, `on_down` once it has fallen (after each request that
-    was on it got its `done`), `on_life` when a neighbour has sent anything authentic over its own link: at most once
-    a neighbour and wake-up. Hooks and late `done` run from `calls`, which the actor empties.
+    was on it got its `done`), `on_removed` after that. Hooks and late `done` run from `calls`, which the actor empties.
     """
 
     def __init__(self, core: Core) -> None:
         self._core = core
         self.on_up: Callable[[NodeName], None] = _nothing
         self.on_down: Callable[[NodeName, str], None] = _nothing_for
-        self.on_life: Callable[[NodeName], None] = _nothing
+        self.on_removed: Callable[[NodeName], None] = _nothing
         self.calls: list[Callable[[], None]] = []
+        self._address: str | None = None
+        """Where we can be called; None: the network is not open yet."""
         self._root = root_key(core.settings.secret, core.settings.realm)
         self._sessions = Sessions(core.node, self._root)
         self.greetings = Greetings(core, self._sessions)
@@ -125,6 +126,13 @@ class Links:
 
     # Neighbours come and go.
 
+    def open_network(self, address: str) -> None:
+        """Links may be opened from now on; neighbours reach this node at `address`."""
+        self._address = address or self._core.settings.address
+        for line in self._lines.values():
+            if line.link.state is LinkState.DOWN:
+                self._dial(line)
+
     def add(self, node: NodeName, address: str) -> None:
         """Keep a link to this neighbour from now on, or to its new address; an empty one: wait until it calls."""
         line = self._lines.get(node)
@@ -153,6 +161,7 @@ class Links:
             _cancel(line)
             del self._lines[node]
         self._sessions.close(node)
+        self.calls.append(partial(self.on_removed, node))
 
     def line(self, node: NodeName) -> Line | None:
         """Give what there is of a link, to look at."""
@@ -173,7 +182,7 @@ class Links:
             return
         core, settings = self._core, self._core.settings
         frame, hello = line.link.greet(
-            realm=settings.realm, nonce=self._draw(), address=settings.address, incarnation=core.incarnation
+            realm=settings.realm, nonce=self._draw(), address=self._address or "", incarnation=core.incarnation
         )
         _cancel(line)
         number = next(self._numbers)
@@ -231,15 +240,12 @@ class Links:
     # Handing on.
 
     def revive(self) -> None:
-        """Dial those that have shown life, and tell of it."""
+        """Dial those that have shown life over their own links: the back-off is over."""
         alive, self._alive = self._alive, {}
         for node in alive:
             line = self._lines.get(node)
-            if line is None:
-                continue
-            if line.link.revive(self._core.now()):
+            if line is not None and line.link.revive(self._core.now()):
                 self._dial(line)
-            self.calls.append(partial(self.on_life, node))
 
     def flush(self) -> None:
         """Hand requests and answers to the SIP border."""
@@ -255,6 +261,8 @@ class Links:
     def _dial(self, line: Line) -> None:
         _cancel(line)
         problem = self.greetings.cannot_call(line.address)
+        if self._address is None and not problem:
+            problem = "not called yet"
         if problem:
             line.link.reason = problem
             return
