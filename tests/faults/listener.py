@@ -63,7 +63,7 @@ class Listener:
         self._reader = threading.Thread(target=self._read, args=(self._process,), name="listener")
         self._reader.start()
 
-    def wait_until_registered(self, within: float = 20.0) -> None:
+    def wait_until_registered(self, within: float = 40.0) -> None:
         """Wait until its first registration was answered."""
         assert wait_until(lambda: "listening as" in self._errors.read_text(), within), self._errors.read_text()
 

@@ -234,7 +234,7 @@ class Exchange:
         for endpoint in endpoints:
             endpoint.sock.close()
 
-    def register(self, within: float = 10.0) -> None:
+    def register(self, within: float = 30.0) -> None:
         """Register every phone and wait for the answers."""
         deadline = time.monotonic() + within
         for phone in self.phones:

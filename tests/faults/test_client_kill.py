@@ -34,7 +34,7 @@ def test_kill_before_and_after_the_commit(tmp_path: Path) -> None:
             # So that bob exists, and is away again: his only device shall be the listener.
             exchange.register()
             exchange.phones[0].register(expires=0)
-            assert exchange.phones[0].registered.wait(10)
+            assert exchange.phones[0].registered.wait(30)
             listener = Listener(node, "bob", state, log)
             exchange.go()
             try:

@@ -80,7 +80,7 @@ class Baresip:
         """All it printed so far."""
         return self._path.read_text(errors="replace")
 
-    def wait_for(self, text: str, within: float = 15.0) -> None:
+    def wait_for(self, text: str, within: float = 40.0) -> None:
         """Wait until it printed `text`."""
         assert wait_until(lambda: text in self.said, within), f"no {text!r} in:\n{self.said}"
 
@@ -99,7 +99,7 @@ class Baresip:
         if self._process.poll() is None:
             self._process.terminate()
             try:
-                self._process.wait(5)
+                self._process.wait(15)
             except subprocess.TimeoutExpired:
                 self.kill()
         if self._process.stdin is not None:

@@ -32,7 +32,7 @@ def receive(
 ) -> list[dict[str, Any]]:
     """Register as the user, take `count` messages and go."""
     command = [*angarium(), "listen", "--as", user, "--via", _url(node, transport), "--state", str(state), "--json"]
-    command += ["--count", str(count), "--timeout", "20"]
+    command += ["--count", str(count), "--timeout", "40"]
     if password:
         command.append("--password-stdin")
     done = subprocess.run(command, input=password + "\n", text=True, capture_output=True, timeout=60, check=False)

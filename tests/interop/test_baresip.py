@@ -47,7 +47,7 @@ def test_with_digest(closed_node: NodeProcess, tmp_path: Path, transport: str, u
         phone.wait_for(f"for {transport}")
         phone.message(f"from {transport}")
         # Its own message is acknowledged and gone by then, and carol's waits.
-        assert wait_until(lambda: closed_node.waiting() == before + 1, 10.0)
+        assert wait_until(lambda: closed_node.waiting() == before + 1, 40.0)
     got = receive(closed_node, "carol", tmp_path / "state", password=PASSWORDS["carol"])
     assert [item["body"] for item in got] == [f"from {transport}"]
 

@@ -24,7 +24,7 @@ def sipsak(*arguments: str, code: int = 0) -> str:
         [require_tool("sipsak"), "-vvv", *arguments],
         stdin=subprocess.DEVNULL,
         capture_output=True,
-        timeout=20,
+        timeout=60,
         check=False,
     )
     said = (done.stdout + done.stderr).decode(errors="replace")
@@ -93,4 +93,4 @@ def test_mail_goes_where_the_register_came_from(open_node: NodeProcess, tmp_path
         with Exchange([phone], []) as exchange:
             exchange.register()
             send(open_node, "ours", "elsewhere", "s>elsewhere 1")
-            assert wait_until(lambda: any(fact.what == "delivered" for fact in log.facts()), 10.0)
+            assert wait_until(lambda: any(fact.what == "delivered" for fact in log.facts()), 40.0)
