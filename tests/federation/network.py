@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -48,7 +49,7 @@ def link_address(node: NodeProcess, *, udp: bool = False) -> str:
 
 def line(folder: Path, names: str = "abc", **more: Any) -> Any:
     """A line of nodes, by the letters of `names`."""
-    return network(folder, list(zip(names, names[1:], strict=False)), **more)
+    return network(folder, list(pairwise(names)), **more)
 
 
 def neighbours(node: NodeProcess) -> dict[str, dict[str, Any]]:
