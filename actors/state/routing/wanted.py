@@ -39,16 +39,17 @@ class WantedName:
 
 
 class Senders:
-    """How many searches each sender caused lately: the mean is `A_MINUTE`, and so many may come at once."""
+    """How many searches each sender caused lately: so many a minute in the mean, and so many may come at once."""
 
-    def __init__(self) -> None:
+    def __init__(self, a_minute: int = A_MINUTE) -> None:
+        self._pause = 60.0 / a_minute
         self._free = Lapsing[UserName](SENDERS)
 
     def charge(self, sender: UserName, now: float) -> float:
         """Charge a sender for one search; gives the seconds that it has to wait."""
-        until = max(self._free.until(sender, now) or now, now)
-        self._free.put(sender, until + 60.0 / A_MINUTE)
-        return max(0.0, until - now - 60.0 + 60.0 / A_MINUTE)
+        until = self._free.until(sender, now) or now
+        self._free.put(sender, until + self._pause)
+        return max(0.0, until - now - 60.0 + self._pause)
 
 
 class WantedNames:
