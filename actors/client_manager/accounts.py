@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from actors.client_manager.core import Core
+from actors.client_manager.core import Core, Question
 from actors.client_manager.intake import ending_of
 from actors.client_manager.registrations import Registrations
 from actors.messages.client_manager import (
@@ -20,7 +20,7 @@ from actors.messages.client_manager import (
     UserInfo,
     UsersListed,
 )
-from actors.messages.router import NamesAreGone, NamesAreOurs
+from actors.messages.router import FindNames, Found, NamesAreGone, NamesFound
 from actors.messages.storage import ReadQueue, RemoveAccount, SaveAccounts, SaveRegistration
 from actors.model import POSTMASTER, Account, DeviceKey, End, Seq, StoredMessage, UserName, mailbox_queue
 from actors.ref import Ref
@@ -36,6 +36,9 @@ class SavingAccounts(NamedTuple):
     reply_to: Ref[CommandDone]
     request: int
     accounts: tuple[Account, ...]
+    fresh: bool = False
+    """Not every other node could be asked whether it has him."""
+    detail: str = ""
 
 
 class Emptying(NamedTuple):
@@ -66,39 +69,74 @@ class Accounts:
 
     def add(self, command: AddUser) -> None:
         """Create one account, or replace its password."""
-        known = self._core.registry.get(command.name)
+        if self._may_add(command):
+            if command.replace or not self._core.settings.federated:
+                self._create(command)
+            else:
+                self._look_elsewhere(command)
+
+    def _may_add(self, command: AddUser) -> bool:
+        known, absent = self._core.registry.get(command.name), self._core.registry.absent(command.name)
         if command.name == POSTMASTER:
             self._done(command, "refused", "postmaster is the name that notices come from")
         elif command.name in self._core.removing:
             self._done(command, "refused", f"{command.name} is just being removed; try again")
+        elif absent is not None:
+            error = "unknown" if command.replace else "exists"
+            self._done(command, error, f"{command.name} lives at {absent.home or absent.coming_from}")
         elif known is not None and not command.replace:
             self._done(command, "exists", f"{command.name} exists already")
         elif known is None and command.replace:
             self._done(command, "unknown", f"{command.name} does not exist")
         else:
-            created = known.account.created if known else self._core.clock.wall()
-            account = Account(command.name, command.ha1_md5, command.ha1_sha256, created)
-            self._save(command.reply_to, command.request, (account,))
+            return True
+        return False
+
+    def _look_elsewhere(self, command: AddUser) -> None:
+        """A name may be given once in the whole network (PROTOCOL 23)."""
+        core = self._core
+
+        def found(answer: NamesFound) -> None:
+            (where,) = answer.answers
+            if where.found is Found.ELSEWHERE:
+                self._done(command, "exists", f"{command.name} exists already, at {where.home}")
+            elif self._may_add(command):
+                self._create(command, sure=where.found is Found.UNKNOWN)
+
+        number = core.expect(Question(found, lambda reason: self._done(command, f"the router failed: {reason}")))
+        names = (command.name,)
+        core.refs.router.tell(
+            FindNames(reply_to=core.refs.me, request=number, names=names, search=True, elsewhere=True)
+        )
+
+    def _create(self, command: AddUser, *, sure: bool = True) -> None:
+        account = self._account(command.name, command.ha1_md5, command.ha1_sha256)
+        detail = "" if sure else "not every other node could be asked whether it has this user"
+        self._save(SavingAccounts(command.reply_to, command.request, (account,), fresh=not sure, detail=detail))
+
+    def _account(self, name: UserName, md5: str, sha256: str) -> Account:
+        known = self._core.registry.get(name)
+        account = Account(name, created=self._core.clock.wall()) if known is None else known.account
+        return msgspec.structs.replace(account, ha1_md5=md5, ha1_sha256=sha256)
 
     def add_many(self, command: AddUsers) -> None:
         """Create or replace accounts in one commit."""
-        now = self._core.clock.wall()
-        leaving = [name for name, _, _ in command.items if name in self._core.removing]
-        if leaving:
-            detail = f"{leaving[0]} is just being removed; try again"
-            command.reply_to.tell(CommandDone(request=command.request, error="refused", detail=detail))
-            return
-        accounts = [
-            Account(name, md5, sha256, known.account.created if (known := self._core.registry.get(name)) else now)
-            for name, md5, sha256 in command.items
-            if name != POSTMASTER
-        ]
-        self._save(command.reply_to, command.request, tuple(accounts))
-
-    def _save(self, reply_to: Ref[CommandDone], request: int, accounts: tuple[Account, ...]) -> None:
         core = self._core
-        number = core.expect(SavingAccounts(reply_to, request, accounts))
-        core.refs.storage.tell(SaveAccounts(reply_to=core.refs.me, request=number, accounts=accounts))
+        for name, _, _ in command.items:
+            absent = core.registry.absent(name)
+            detail = f"{name} lives at {absent.home or absent.coming_from}" if absent is not None else ""
+            if name in core.removing:
+                detail = f"{name} is just being removed; try again"
+            if detail:
+                command.reply_to.tell(CommandDone(request=command.request, error="refused", detail=detail))
+                return
+        accounts = [self._account(*item) for item in command.items if item[0] != POSTMASTER]
+        self._save(SavingAccounts(command.reply_to, command.request, tuple(accounts)))
+
+    def _save(self, what: SavingAccounts) -> None:
+        core = self._core
+        number = core.expect(what)
+        core.refs.storage.tell(SaveAccounts(reply_to=core.refs.me, request=number, accounts=what.accounts))
 
     def saved(self, what: SavingAccounts) -> None:
         """On disk: the users exist."""
@@ -107,8 +145,8 @@ class Accounts:
             if account.has_password:
                 self._drop_unproved(account.name)
             core.registry.put_account(account)
-        core.refs.router.tell(NamesAreOurs(names=tuple(account.name for account in what.accounts)))
-        what.reply_to.tell(CommandDone(request=what.request))
+        core.claim(what.accounts, fresh=what.fresh)
+        what.reply_to.tell(CommandDone(request=what.request, detail=what.detail))
 
     def _drop_unproved(self, name: UserName) -> None:
         """Whoever registered before there was a password has not proved that he is this user: let him do it again."""
@@ -133,10 +171,18 @@ class Accounts:
     def remove(self, command: RemoveUser) -> None:
         """End a user's waiting mail with notices, then remove him. New mail for him is refused from now on."""
         core = self._core
-        if core.registry.get(command.name) is None:
+        record, absent = core.registry.get(command.name), core.registry.absent(command.name)
+        account = absent if record is None else record.account
+        if account is None:
             self._done(command, "unknown", f"{command.name} does not exist")
             return
+        if command.name in core.moving or account.coming_from:
+            self._done(command, "refused", f"{command.name} is just moving; try again")
+            return
         core.removing.add(command.name)
+        if record is None:
+            self._remove(command)  # he lives elsewhere, and has no mail here
+            return
         core.refs.router.tell(NamesAreGone(names=(command.name,)))
         core.deliveries.drop(command.name)
         core.registry.remove(command.name)
@@ -175,11 +221,16 @@ class Accounts:
             return
         commands, self._emptied = self._emptied, []
         for command in commands:
-            number = core.expect(Removing(command))
-            core.refs.storage.tell(RemoveAccount(reply_to=core.refs.me, request=number, name=command.name))
+            self._remove(command)
+
+    def _remove(self, command: RemoveUser) -> None:
+        core = self._core
+        number = core.expect(Removing(command))
+        core.refs.storage.tell(RemoveAccount(reply_to=core.refs.me, request=number, name=command.name))
 
     def removed(self, what: Removing) -> None:
         """He is gone."""
+        self._core.registry.remove(what.command.name)
         self._core.removing.discard(what.command.name)
         self._done(what.command)
 
@@ -227,6 +278,9 @@ class Accounts:
         names = [UserName(command.name)] if command.name else core.registry.names(command.after, command.limit)
         records = [(name, core.registry.get(name)) for name in names]
         users = tuple(self._info(name, record) for name, record in records if record is not None)
+        absent = core.registry.absent(UserName(command.name))
+        if absent is not None and absent.home:
+            users = (UserInfo(absent.name, absent.has_password, False, (), 0, home=absent.home),)
         command.reply_to.tell(
             UsersListed(request=command.request, users=users, total=len(core.registry), node_time=core.node_time())
         )

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from random import Random, SystemRandom
-from typing import assert_never
+from typing import Any, assert_never
 
 from actors.base import ActorBase, Context
 from actors.client_manager.accounts import Accounts, Emptying, Forgetting, Removing, SavingAccounts
-from actors.client_manager.core import ClientSettings, Core, Nobody, References
+from actors.client_manager.core import ClientSettings, Core, Nobody, Question, References
+from actors.client_manager.edge import Edge
+from actors.client_manager.edge_deliveries import EdgeDeliveries
+from actors.client_manager.far import Far
 from actors.client_manager.intake import Ended, Intake, LookingUp, Routing, Storing
 from actors.client_manager.mailroom import Acknowledging, Mailroom, Reading
 from actors.client_manager.questions import Questions
@@ -29,6 +32,7 @@ from actors.messages.client_manager import (
     MailStored,
     MoveUser,
     RegisterContacts,
+    RelayArrived,
     RelaysArrived,
     RemoveUser,
     SubmitMessages,
@@ -87,10 +91,13 @@ class ClientManager(ActorBase[ClientManagerCommand]):
             server_manager=server_manager or Nobody(),
         )
         self._core = Core(refs, settings or ClientSettings(), context.clock, random or SystemRandom())
-        self._intake = Intake(self._core)
-        self._registrations = Registrations(self._core)
-        self._mailroom = Mailroom(self._core)
-        self._questions = Questions(self._core)
+        edge = Edge(self._core)
+        edge_deliveries = EdgeDeliveries(self._core)
+        self._intake = Intake(self._core, edge)
+        self._registrations = Registrations(self._core, edge)
+        self._mailroom = Mailroom(self._core, edge_deliveries)
+        self._questions = Questions(self._core, edge)
+        self._far = Far(self._core, self._registrations, edge_deliveries, self._moves)
         self._accounts = Accounts(self._core, self._registrations)
         self._starting = Starting(self._core, self._registrations, self._accounts)
         self._recovery = Recovery(
@@ -100,6 +107,7 @@ class ClientManager(ActorBase[ClientManagerCommand]):
             registrations=self._registrations,
             mailroom=self._mailroom,
             accounts=self._accounts,
+            far=self._far,
         )
         self._wake_number = 0
         self._next_wake = float("inf")
@@ -169,10 +177,9 @@ class ClientManager(ActorBase[ClientManagerCommand]):
             case MailStored():
                 self._mail_stored(message)
             case RelaysArrived():
-                relays = (AnswerRelay(item.relay, 501, "Not understood here") for item in message.items)
-                self._core.outbox.relays += relays
+                self.each(message.items, self._far.arrived, self._far.failed)
             case FarAnswered() | NamesFound():
-                self._core.answered(message.request)
+                self._question(message)
             case ClaimConflicts():
                 for claim in message.claims:
                     text = f"{claim.home} is the home of {claim.name} too"
@@ -188,6 +195,15 @@ class ClientManager(ActorBase[ClientManagerCommand]):
         self._starting.users_read(message)
         if self._starting.loaded:
             self._expiry_due = self.clock.monotonic()
+
+    def _moves(self, item: RelayArrived) -> None:
+        self._core.outbox.relays.append(AnswerRelay(item.relay, 501, "Users cannot move here"))
+
+    def _question(self, message: Any) -> None:
+        what = self._core.asked(message.request)
+        if isinstance(what, Question):
+            what.answered(message)
+        self._core.answered(message.request)
 
     def _mail_stored(self, message: MailStored) -> None:
         now = self.clock.monotonic()
@@ -293,8 +309,9 @@ class ClientManager(ActorBase[ClientManagerCommand]):
         core, outbox = self._core, self._core.outbox
         self._mailroom.flush()
         if outbox.answers:
-            answers, outbox.answers = tuple(outbox.answers), []
-            core.refs.sip_adapter.tell(AnswerRequests(items=answers))
+            answers, outbox.answers = self._far.take(outbox.answers), []
+            if answers:
+                core.refs.sip_adapter.tell(AnswerRequests(items=tuple(answers)))
         if outbox.relays:
             relays, outbox.relays = tuple(outbox.relays), []
             core.refs.server_manager.tell(AnswerRelays(items=relays))

@@ -3,24 +3,26 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable, Iterable
 from random import Random
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
 from actors.messages.client_manager import ClientManagerCommand
 from actors.messages.monitor import MonitorCommand
 from actors.messages.requests import Answer
-from actors.messages.router import RouterCommand
+from actors.messages.router import Claim, NamesAreOurs, NamesLiveAt, RouterCommand
 from actors.messages.server_manager import ServerManagerCommand
 from actors.messages.sip_adapter import SipAdapterCommand
 from actors.messages.storage import StorageCommand
-from actors.model import NodeName, Seq, TransactionKey, UserName
+from actors.model import Account, NodeName, Seq, TransactionKey, UserName
 from actors.ports import Clock
 from actors.ref import Ref
 from actors.state.admission import Admission
 from actors.state.client_registry import ClientRegistry
 from actors.state.delivery import Deliveries
+from actors.state.flow_tokens import FlowTokens
 from actors.state.notices import NoticeDesk
 from actors.state.outbox import Outbox
 
@@ -63,11 +65,21 @@ class References(msgspec.Struct, frozen=True):
     server_manager: Ref[ServerManagerCommand]
 
 
+class Question(NamedTuple):
+    """What a request to another actor was about: who takes its answer, and who makes good that none came."""
+
+    answered: Callable[[Any], None]
+    """Given the answer: the whole message."""
+    failed: Callable[[str], None]
+    """Given the reason: the receiver failed on it and did nothing of it, or `answered` raised."""
+
+
 class Core:
-    """Shared by the parts; one thread uses it. `admission` and `deliveries` exist once the store is open."""
+    """Shared by the parts; one thread uses it. What needs keys exists once the store is open."""
 
     admission: Admission
     deliveries: Deliveries
+    tokens: FlowTokens
 
     def __init__(self, refs: References, settings: ClientSettings, clock: Clock, random: Random) -> None:
         self.refs = refs
@@ -81,6 +93,8 @@ class Core:
         """Messages that are about to end for everybody: their ends are on the way to the disk."""
         self.removing: set[UserName] = set()
         """Users whose removal is on the way to the disk."""
+        self.moving: set[UserName] = set()
+        """Users who are just moving from here to another node."""
         self.repeat: list[Any] = []
         """What Router or Storage failed on and must be asked again, a little later."""
         self.node_offset = 0.0
@@ -101,6 +115,18 @@ class Core:
     def answered(self, request: int) -> Any:
         """Take what a request was about, once its answer has been served; None: nobody waits for it any more."""
         return self._pending.pop(request, None)
+
+    def claim(self, accounts: Iterable[Account], *, fresh: bool = False) -> None:
+        """Tell the Router who lives here, and where those live who moved away. `fresh`: others may have them too."""
+        ours = [account for account in accounts if account.is_here]
+        if ours:
+            epochs = tuple(account.epoch for account in ours)
+            told = epochs if any(epoch != 1 for epoch in epochs) else ()
+            names = tuple(account.name for account in ours)
+            self.refs.router.tell(NamesAreOurs(names=names, epochs=told, fresh=fresh))
+        gone = tuple(Claim(account.name, account.home, account.epoch) for account in accounts if account.home)
+        if gone:
+            self.refs.router.tell(NamesLiveAt(claims=gone))
 
     def now(self) -> float:
         """Monotonic seconds."""

@@ -8,7 +8,8 @@ from typing import NamedTuple
 import msgspec
 
 from actors.client_manager.core import COMMIT_WITHIN, Core
-from actors.messages.requests import Answer, Submission
+from actors.client_manager.edge import Edge
+from actors.messages.requests import Answer, Challenge, Submission
 from actors.messages.router import Destination, Refused, RouteMessages, Searching, ToMailbox, ToNeighbour, Unknown
 from actors.messages.server_manager import QueuedMessage
 from actors.messages.storage import (
@@ -71,16 +72,23 @@ class Ended(NamedTuple):
 class Intake:
     """Submissions from arrival to 202."""
 
-    def __init__(self, core: Core) -> None:
+    def __init__(self, core: Core, edge: Edge) -> None:
         self._core = core
+        self._edge = edge
 
     def submit(self, request: Submission) -> None:
-        """Judge one MESSAGE; what is good goes on to the Router at the next flush."""
+        """Serve one MESSAGE; what is good goes on to the Router at the next flush."""
+        if not self._core.admission.may_send_as(request):
+            self._core.answer(request.transaction, 403, "From is not an address of this network")
+        elif self._edge.concerns(request.sender):
+            self._edge.prove(request, request.sender, self)
+        else:
+            self.judge(request)
+
+    def judge(self, request: Submission) -> None:
+        """Prove the sender by what is known here."""
         core = self._core
         now = core.now()
-        if not core.admission.may_send_as(request):
-            core.answer(request.transaction, 403, "From is not an address of this network")
-            return
         proof = core.admission.authenticate(request.sender, request.credentials, request.flow, now)
         if isinstance(proof, tuple):
             self._refuse(request, *proof)
@@ -91,7 +99,22 @@ class Intake:
         candidate = core.admission.candidate(request, proof, core.clock.wall())
         if proof is Proof.DIGEST and not core.admission.spend(request.credentials, now):
             core.outbox.lookups.append(candidate)
-        elif request.recipient == POSTMASTER:
+        else:
+            self._take(request, candidate)
+
+    def believe(self, request: Submission, proof: Proof) -> None:
+        """The sender's home answers for him."""
+        self._take(request, self._core.admission.candidate(request, proof, self._core.clock.wall()))
+
+    def doubt(self, request: Submission, challenge: Challenge) -> None:
+        """It is the sender, with a nonce that was used: perhaps this is what he sent then (PROTOCOL 1)."""
+        core = self._core
+        candidate = core.admission.candidate(request, Proof.PEER, core.clock.wall())
+        core.outbox.lookups.append(candidate._replace(challenge=challenge))
+
+    def _take(self, request: Submission, candidate: Candidate) -> None:
+        core = self._core
+        if request.recipient == POSTMASTER:
             core.answer(request.transaction, 200, "Swallowed: nobody reads what is sent to this name")
         elif is_about(candidate.envelope, b"application/im-iscomposing"):
             self._relay(request, candidate.envelope)
@@ -111,6 +134,9 @@ class Intake:
         """Is-composing goes to whoever is there now, or nowhere (PROTOCOL 14)."""
         core = self._core
         record = core.registry.get(request.recipient)
+        if record is None and self._edge.concerns(request.recipient):
+            core.answer(request.transaction, 202, "Not sent to other servers")
+            return
         if record is None:
             core.answer(request.transaction, 404, "No such user")
             return
@@ -266,6 +292,10 @@ class Intake:
             assert request is not None
             if result.outcome is StoreOutcome.KNOWN:
                 core.outbox.answers.append(Answer(transaction=request.transaction, status=202, message_id=result.id))
+            elif candidate.challenge is not None:
+                core.outbox.answers.append(
+                    Answer(transaction=request.transaction, status=401, challenge=candidate.challenge)
+                )
             else:
                 core.outbox.answers.append(
                     core.admission.challenge(request.transaction, request.flow, core.now(), stale=True)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from actors.client_manager.core import Core
+from actors.client_manager.edge_deliveries import EdgeDeliveries
 from actors.client_manager.intake import Ended, ending_of
 from actors.messages.client_manager import DeliveryResult
 from actors.messages.server_manager import MessagesQueued, QueuedMessage, RelayDeliveries
@@ -56,8 +57,9 @@ class Expiring(NamedTuple):
 class Mailroom:
     """Deliveries, from the mailbox to the acknowledgement on disk."""
 
-    def __init__(self, core: Core) -> None:
+    def __init__(self, core: Core, edge_deliveries: EdgeDeliveries) -> None:
         self._core = core
+        self._edge_deliveries = edge_deliveries
         self._expiring = False
         self._skip: tuple[Seq, ...] = ()
         self._many = False
@@ -65,7 +67,10 @@ class Mailroom:
 
     def result(self, result: DeliveryResult) -> None:
         """A device answered, or did not."""
-        self._core.deliveries.ended(result, self._core.now())
+        if result.delivery < 0:
+            self._edge_deliveries.result(result)
+        else:
+            self._core.deliveries.ended(result, self._core.now())
 
     def acknowledged(self, what: Acknowledging) -> None:
         """What devices answered is on disk."""
@@ -174,7 +179,7 @@ class Mailroom:
                 core.refs.sip_adapter.tell(SendRequests(items=near))
             if far:
                 core.refs.server_manager.tell(RelayDeliveries(items=far))
-            messages = [send for send in sends if send.message_id is not None]
+            messages = [send for send in sends if send.message_id is not None and send.delivery > 0]
             targets = [send.target.decode("utf-8", "backslashreplace") for send in messages]
             outbox.steps_of(Step.SENT, [send.message_id for send in messages if send.message_id], targets)
         if outbox.queued:

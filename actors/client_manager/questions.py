@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from actors.client_manager.core import Core
-from actors.messages.requests import Answer, StateQuestion
+from actors.client_manager.edge import Edge
+from actors.messages.requests import Answer, Challenge, StateQuestion
 from actors.messages.storage import MessageStateRead, ReadMessageState
-from actors.model import POSTMASTER, UserName
+from actors.model import POSTMASTER, Proof, UserName
 from actors.state.digest import NonceVerdict
 
 UNKNOWN = "unknown"
@@ -23,24 +24,44 @@ class Asking(NamedTuple):
 class Questions:
     """Answers `Angarium-Where` with `Angarium-State`: waiting, unknown, or how the message ended."""
 
-    def __init__(self, core: Core) -> None:
+    def __init__(self, core: Core, edge: Edge) -> None:
         self._core = core
+        self._edge = edge
 
     def ask(self, question: StateQuestion) -> None:
         """Prove who asks, then look."""
+        if self._edge.concerns(question.user):
+            self._edge.prove(question, question.user, self)
+        else:
+            self.judge(question)
+
+    def judge(self, request: StateQuestion) -> None:
+        """Prove who asks by what is known here."""
         core, now = self._core, self._core.now()
-        proof = core.admission.authenticate(question.user, question.credentials, question.flow, now)
+        proof = core.admission.authenticate(request.user, request.credentials, request.flow, now)
         if isinstance(proof, tuple) and proof[0] != 401:
-            core.answer(question.transaction, *proof)
+            core.answer(request.transaction, *proof)
         elif isinstance(proof, tuple):
-            challenge = core.admission.challenge(question.transaction, question.flow, now, stale=False)
+            challenge = core.admission.challenge(request.transaction, request.flow, now, stale=False)
             core.outbox.answers.append(challenge)
-        elif isinstance(proof, NonceVerdict) or not core.admission.spend(question.credentials, now):
-            challenge = core.admission.challenge(question.transaction, question.flow, now, stale=True)
+        elif isinstance(proof, NonceVerdict) or not core.admission.spend(request.credentials, now):
+            challenge = core.admission.challenge(request.transaction, request.flow, now, stale=True)
             core.outbox.answers.append(challenge)
         else:
-            number = core.expect(Asking(question))
-            core.refs.storage.tell(ReadMessageState(reply_to=core.refs.me, request=number, id=question.id))
+            self._look(request)
+
+    def believe(self, request: StateQuestion, proof: Proof) -> None:
+        """The home of who asks answers for him."""
+        self._look(request)
+
+    def doubt(self, request: StateQuestion, challenge: Challenge) -> None:
+        """The home of who asks wants a fresh nonce."""
+        self._core.outbox.answers.append(Answer(transaction=request.transaction, status=401, challenge=challenge))
+
+    def _look(self, question: StateQuestion) -> None:
+        core = self._core
+        number = core.expect(Asking(question))
+        core.refs.storage.tell(ReadMessageState(reply_to=core.refs.me, request=number, id=question.id))
 
     def answer(self, found: MessageStateRead) -> None:
         """Tell the state to whom it concerns; to others the message is unknown."""

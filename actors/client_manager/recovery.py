@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from actors.client_manager.accounts import Accounts, Emptying, Forgetting, Removing, SavingAccounts
-from actors.client_manager.core import Core
+from actors.client_manager.core import Core, Question
+from actors.client_manager.far import Far
 from actors.client_manager.intake import Ended, Intake, LookingUp, Routing, Storing
 from actors.client_manager.mailroom import Acknowledging, Expiring, Mailroom, Reading
 from actors.client_manager.questions import Asking
@@ -16,12 +17,15 @@ from actors.messages.client_manager import (
     ClientManagerCommand,
     DeliveriesEnded,
     DeliveryResult,
+    MailStored,
     RegisterContacts,
+    RelaysArrived,
     SubmitMessages,
 )
 from actors.messages.lifecycle import CommandFailed
 from actors.messages.requests import Registration, StateQuestion, Submission
-from actors.messages.router import MessagesRouted
+from actors.messages.router import MessagesRouted, NamesFound
+from actors.messages.server_manager import FarAnswered
 from actors.messages.storage import (
     AccountSaved,
     ExpiredFound,
@@ -50,6 +54,7 @@ class Recovery:
         registrations: Registrations,
         mailroom: Mailroom,
         accounts: Accounts,
+        far: Far,
     ) -> None:
         self._core = core
         self._starting = starting
@@ -57,6 +62,7 @@ class Recovery:
         self._registrations = registrations
         self._mailroom = mailroom
         self._accounts = accounts
+        self._far = far
 
     # Items of a batch.
 
@@ -72,9 +78,11 @@ class Recovery:
 
     # Questions to Router and Storage.
 
-    def undo(self, what: Any, reason: str) -> None:
+    def undo(self, what: Any, reason: str) -> None:  # noqa: C901 - a table
         """Make good what Router or Storage failed on; nothing of it was done."""
         match what:
+            case Question():
+                what.failed(reason)
             case Routing() | LookingUp():
                 self._intake.failed(what.candidates)
             case Storing():
@@ -121,7 +129,7 @@ class Recovery:
 
     # Messages that raised here.
 
-    def recover(self, message: ClientManagerCommand, error: Exception) -> bool:
+    def recover(self, message: ClientManagerCommand, error: Exception) -> bool:  # noqa: C901 - a table
         """Nothing or a part of it was done; False: nothing is known about such a message."""
         match message:
             case SubmitMessages() | RegisterContacts() | AskStates():
@@ -132,7 +140,13 @@ class Recovery:
                     self.result_failed(result, error)
             case MessagesRouted() | QueueRead() | ExpiredFound() | CommandFailed() | StoreOpened() | UsersRead():
                 self.undo(self._core.answered(message.request), "ClientManager failed")
-            case UserRead() | MessageStateRead():
+            case MailStored():
+                for stored in message.messages:
+                    self._registrations.reread(stored.envelope.recipient)
+            case RelaysArrived():
+                for item in message.items:
+                    self._far.failed(item, error)
+            case UserRead() | MessageStateRead() | NamesFound() | FarAnswered():
                 self.undo(self._core.answered(message.request), "ClientManager failed")
             case MessagesStored():
                 self._stored(message)

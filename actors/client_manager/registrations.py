@@ -8,14 +8,15 @@ from typing import NamedTuple
 import msgspec
 
 from actors.client_manager.core import Core
+from actors.client_manager.edge import Edge
 from actors.messages.monitor import Level
 from actors.messages.requests import Answer, Registration
-from actors.messages.router import NamesAreGone, NamesAreOurs
+from actors.messages.router import GrantOrigin, NamesAreGone
 from actors.messages.storage import ReadUser, SaveProgress, SaveRegistration
-from actors.model import POSTMASTER, Account, Device, DeviceKey, Flow, TransactionKey, User, UserName
+from actors.model import POSTMASTER, Account, Device, DeviceKey, Flow, NodeName, TransactionKey, User, UserName
 from actors.state.client_registry import GUEST, UserRecord
 from actors.state.digest import NonceVerdict
-from actors.state.registrar import UNSAVED, Plan, Refusal, contact_lines, plan, without_flow
+from actors.state.registrar import PATH, UNSAVED, Plan, Refusal, contact_lines, plan, without_flow
 
 
 class Saving(NamedTuple):
@@ -42,8 +43,9 @@ class Rereading(NamedTuple):
 class Registrations:
     """Bindings of devices, by REGISTER and by what is learned of flows."""
 
-    def __init__(self, core: Core) -> None:
+    def __init__(self, core: Core, edge: Edge) -> None:
         self._core = core
+        self._edge = edge
         self._kept_alive: set[Flow] = set()
         """Stream connections that have shown keep-alives: their bindings may live long."""
         self._to_read: dict[UserName, None] = {}
@@ -53,12 +55,20 @@ class Registrations:
         self._deferred: dict[UserName, list[Registration]] = {}
 
     def register(self, request: Registration) -> None:
-        """Judge one REGISTER."""
+        """Serve one REGISTER of a phone that is here: its user may live elsewhere."""
+        if self._edge.concerns(request.user):
+            self._edge.register(request, self, keeps_alive=request.flow in self._kept_alive)
+        else:
+            self.here(request)
+
+    def here(self, request: Registration) -> None:
+        """Judge one REGISTER by what is known here."""
         core, now = self._core, self._core.now()
         if request.user == POSTMASTER:
             core.answer(request.transaction, 403, "This name is reserved")
             return
-        proof = core.admission.authenticate(request.user, request.credentials, request.flow, now)
+        token = request.path[-1] if request.flow.transport == PATH else b""
+        proof = core.admission.authenticate(request.user, request.credentials, request.flow, now, token)
         if isinstance(proof, tuple) and proof[0] != 401:
             core.answer(request.transaction, *proof)
             core.outbox.event(Level.WARNING, "refused", f"REGISTER from {request.flow.host}: {proof[1]}", request.user)
@@ -144,7 +154,7 @@ class Registrations:
             self.save_failed(what)  # another REGISTER was to create the user, and failed
             return
         if what.new:
-            core.refs.router.tell(NamesAreOurs(names=(user,)))
+            core.claim((record.account,), fresh=core.settings.federated)
         fresh = set()
         for key in what.changed:
             device = record.devices.get(key)
@@ -252,15 +262,19 @@ class Registrations:
         if self._reading.get(name) != number:
             return
         del self._reading[name]
+        if name not in core.moving:
+            core.deliveries.release(name)
         core.deliveries.go_on(name)
         if user is None or name in core.removing:
             core.deliveries.drop(name)
             if core.registry.get(name) is not None:
-                core.registry.remove(name)
                 core.refs.router.tell(NamesAreGone(names=(name,)))
+            core.registry.remove(name)
         else:
+            if not user.account.is_here and core.registry.get(name) is not None:
+                core.refs.router.tell(NamesAreGone(names=(name,)))
             self.loaded(user)
-            core.refs.router.tell(NamesAreOurs(names=(name,)))
+            core.claim((user.account,))
         for request in self._deferred.pop(name, ()):
             self._apply(request)
 
@@ -272,8 +286,29 @@ class Registrations:
 
     def loaded(self, user: User) -> None:
         """A user was read from the disk: put him into memory, and look at what waits for him."""
-        core = self._core
+        core, account = self._core, user.account
+        if not account.is_here:
+            core.deliveries.drop(account.name)
+            core.registry.put_absent(account)
+            return
+        if account.coming_from:
+            core.deliveries.hold(account.name)
         record = core.registry.load(user)
+        self._grant(record)
         if user.waiting:
             for device in list(record.devices.values()):
                 core.deliveries.resume(record, device, core.now())
+
+    def _grant(self, record: UserRecord) -> None:
+        """What he sent through other nodes before a restart may still be on its way (PROTOCOL 25)."""
+        core = self._core
+        ends: dict[NodeName, float] = {}
+        for device in record.devices.values():
+            for binding in device.bindings:
+                if binding.flow.transport == PATH:
+                    edge = NodeName(binding.flow.host)
+                    ends[edge] = max(ends.get(edge, 0.0), binding.expires)
+        for edge, expires in ends.items():
+            seconds = expires + core.settings.message_life - core.node_time()
+            if seconds > 0:
+                core.refs.router.tell(GrantOrigin(name=record.account.name, node=edge, seconds=seconds))

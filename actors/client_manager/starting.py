@@ -8,11 +8,11 @@ from actors.client_manager.accounts import Accounts
 from actors.client_manager.core import Core
 from actors.client_manager.registrations import Registrations
 from actors.messages.client_manager import ListUsers
-from actors.messages.router import NamesAreOurs
 from actors.messages.storage import OpenStore, ReadUsers, StoreOpened, UsersRead
 from actors.state.admission import Admission, Rules
 from actors.state.delivery import Deliveries
 from actors.state.digest import NonceBook
+from actors.state.flow_tokens import FlowTokens
 from actors.state.ids import IdMint
 
 
@@ -54,6 +54,7 @@ class Starting:
         )
         nonces = NonceBook(core.random.getrandbits(256).to_bytes(32, "big"))
         mint = IdMint(core.random.getrandbits(40).to_bytes(5, "big"))
+        core.tokens = FlowTokens(store.node_key, core.random.getrandbits(64).to_bytes(8, "big"))
         core.admission = Admission(core.registry, rules, nonces, mint)
         core.deliveries = Deliveries(
             core.registry,
@@ -82,7 +83,7 @@ class Starting:
             return
         for user in message.users:
             self._registrations.loaded(user)
-        core.refs.router.tell(NamesAreOurs(names=tuple(user.account.name for user in message.users)))
+        core.claim([user.account for user in message.users])
         if message.last:
             core.answered(message.request)
             self.loaded = True

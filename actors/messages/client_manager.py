@@ -135,6 +135,8 @@ class UserInfo(Value, frozen=True, gc=False):
     online: bool
     devices: tuple[Device, ...]
     in_flight: int
+    home: NodeName = NodeName("")
+    """Not empty: he has moved there; only the way to him is known here."""
 
 
 class UsersListed(Value, frozen=True, gc=False):

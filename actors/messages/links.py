@@ -224,6 +224,8 @@ class Reply(Value, frozen=True, gc=False, tag="reply"):
     """Who answered."""
     epoch: int = 0
     """Of the home's claim."""
+    proof: str = ""
+    """To a `RelayedProof`, with 200: how the user was proved (`model.Proof`)."""
 
 
 class Relay(Value, frozen=True, gc=False, tag="relay"):

@@ -37,17 +37,18 @@ class Admission:
         self._call_ids = CallIdMemory()
 
     def authenticate(
-        self, user: UserName, credentials: DigestResponse | None, flow: Flow, now: float
+        self, user: UserName, credentials: DigestResponse | None, flow: Flow, now: float, token: bytes = b""
     ) -> Proof | NonceVerdict | tuple[int, str]:
         """Prove that a request comes from `user`.
 
         Answers a `Proof`; `NonceVerdict.STALE` if only the nonce is wrong; or the status and reason to refuse with
-        (401: challenge). Unknown users and wrong passwords are indistinguishable from outside.
+        (401: challenge). Unknown users and wrong passwords are indistinguishable from outside. `token` is the edge's
+        name for a flow over other servers.
         """
         record = self._registry.get(user)
         account = record.account if record else None
         if self._rules.open_mode and (account is None or not account.has_password):
-            return Proof.FLOW if self._registry.is_bound(user, flow) else Proof.OPEN
+            return Proof.FLOW if self._registry.is_bound(user, flow, token) else Proof.OPEN
         if credentials is None or credentials.realm != self._rules.realm:
             return 401, "Who are you?"
         if credentials.algorithm not in self._rules.algorithms:
@@ -80,10 +81,11 @@ class Admission:
     def candidate(self, request: Submission, proof: Proof, wall: float) -> Candidate:
         """Make the envelope and ingress key of an authenticated request."""
         sender, recipient = request.sender, request.recipient
-        if request.client_id and proof is Proof.DIGEST:
+        proved = proof is Proof.DIGEST or (proof is Proof.PEER and request.credentials is not None)
+        if request.client_id and proved:
             key = client_id_key(sender, recipient, request.client_id)
         else:
-            who = sender if proof is Proof.DIGEST else f"{sender}\0{request.flow.host}:{request.flow.port}"
+            who = sender if proved else f"{sender}\0{request.flow.host}:{request.flow.port}"
             key = ingress_key(who, recipient, request.call_id, request.from_tag, request.cseq, request.body)
         message = self._mint.mint(wall)
         envelope = Envelope(

@@ -149,10 +149,16 @@ class ClientRegistry:
             if any(binding.flow == flow for binding in device.bindings)
         )
 
-    def is_bound(self, name: UserName, flow: Flow) -> bool:
-        """Tell whether this user registered over this flow: then it is he who speaks on it."""
+    def is_bound(self, name: UserName, flow: Flow, token: bytes = b"") -> bool:
+        """Tell whether this user registered over this flow: then it is he who speaks on it.
+
+        `token`: the edge's name for the flow, where it is one over other servers.
+        """
         record = self._users.get(name)
-        return record is not None and any(b.flow == flow for d in record.devices.values() for b in d.bindings)
+        if record is None:
+            return False
+        bindings = [b for d in record.devices.values() for b in d.bindings if b.flow == flow]
+        return any(not token or b.path[-1:] == (token,) for b in bindings)
 
     def _put(self, name: UserName, record: UserRecord) -> None:
         self._absent.pop(name, None)

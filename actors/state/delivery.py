@@ -15,6 +15,8 @@ from actors.state.address_proof import AddressProof
 from actors.state.answers import Meaning, meaning
 from actors.state.client_registry import ClientRegistry, UserRecord
 from actors.state.delivery_outcome import (
+    BACKOFF_CAP,
+    PATH_CAP,
     acknowledged,
     back_off,
     best_binding,
@@ -56,7 +58,7 @@ class Deliveries:
         self._random = random
         self._node_key = node_key
         self._offset = offset
-        self._proof = AddressProof(wanted=prove_addresses)
+        self.proof = AddressProof(wanted=prove_addresses)
         self._windows: dict[UserName, dict[DeviceKey, Window]] = {}
         self._deliveries: dict[int, Window] = {}
         self._numbers = itertools.count(1)
@@ -64,7 +66,8 @@ class Deliveries:
         """Messages some device acknowledged in this run, whose rows are still there."""
         self._ending: set[Seq] = set()
         self._paused: set[UserName] = set()
-        """Users that are being read again from the disk: nothing is sent to them until that is done."""
+        """Nothing is sent to these: they are being read again from the disk, or held."""
+        self._held: set[UserName] = set()
         self.retries: Deadlines[tuple[UserName, DeviceKey]] = Deadlines()
 
     # What has mail.
@@ -147,7 +150,7 @@ class Deliveries:
 
     def seen(self, flow: Flow, now: float) -> None:
         """An unauthenticated sign of life on a flow: one send, and not often (PROTOCOL 13)."""
-        self._proof.seen(flow, now)
+        self.proof.seen(flow, now)
         for user, key in self._registry.on_flow(flow):
             window = self._windows.get(user, {}).get(key)
             if window is None:
@@ -258,7 +261,17 @@ class Deliveries:
 
     def go_on(self, user: UserName) -> None:
         """The user was read again, or is gone."""
-        self._paused.discard(user)
+        if user not in self._held:
+            self._paused.discard(user)
+
+    def hold(self, user: UserName) -> None:
+        """He is just moving: send him nothing until `release`."""
+        self._held.add(user)
+        self.pause(user)
+
+    def release(self, user: UserName) -> None:
+        """He is moving no more: when he has been read again (`go_on`), his mail goes on."""
+        self._held.discard(user)
 
     def drop(self, user: UserName, device: DeviceKey | None = None) -> None:
         """Forget the windows of a device, or of all devices of a user; results still to come are ignored."""
@@ -312,7 +325,7 @@ class Deliveries:
                 del window.buffer[0]
                 # Done with it, or the next read would bring it again.
                 window.cursor = max(window.cursor, message.seq)
-            elif self._proof.wanting(binding.flow, now):
+            elif self.proof.wanting(binding.flow, now):
                 self._probe(window, binding)
                 return
             else:
@@ -355,7 +368,7 @@ class Deliveries:
         sent = 0
         for device in record.devices.values():
             binding = best_binding(device, now + self._offset)
-            if binding is None or self._proof.wanting(binding.flow, now):
+            if binding is None or self.proof.wanting(binding.flow, now):
                 continue
             number = next(self._numbers)
             token = f"{self._random.getrandbits(128):032x}"
@@ -374,7 +387,7 @@ class Deliveries:
     def _probed(self, record: UserRecord, device: Device, window: Window, result: DeliveryResult, now: float) -> None:
         window.probe = 0
         if result.answered and window.binding is not None:
-            self._proof.proved(window.binding.flow, now)
+            self.proof.proved(window.binding.flow, now)
             self._pump(record, device, window, now)
         else:
             self._back_off(window, now)
@@ -434,7 +447,10 @@ class Deliveries:
         """No answer, or not now: the message waits. Only an ended transaction makes a new attempt (PROTOCOL 10)."""
         window.in_flight = None
         window.buffer.insert(0, message)
-        timed_out = result.status == 408 and not result.answered
+        far = window.binding is not None and bool(window.binding.path)
+        timed_out = result.status == 408 and (far or not result.answered)  # the edge tells of its Timer F so
+        if far and result.answered and not timed_out:
+            window.alive = True  # the only sign of life that comes over other servers, beside REGISTER
         why = "did not answer" if not result.answered else f"answered {result.status}"
         self._outbox.step(Step.WAITING, message.envelope.id, f"{window.device} {why}")
         if timed_out or result.answered:
@@ -449,7 +465,7 @@ class Deliveries:
                     device = self._step_aside(device, window, message)
             self._registry.put_device(window.user, device)
             self._outbox.progress.append((window.user, device.key))
-        self._back_off(window, now, result.retry_after)
+        self._back_off(window, now, result.retry_after, cap=PATH_CAP if far and not timed_out else BACKOFF_CAP)
 
     def _step_aside(self, device: Device, window: Window, message: StoredMessage) -> Device:
         """A message that a living device never answers must not block what comes after it (PROTOCOL 12)."""
@@ -473,8 +489,8 @@ class Deliveries:
             aside = tuple(other for other in device.aside if other != seq)
             self._registry.put_device(user, msgspec.structs.replace(device, aside=aside))
 
-    def _back_off(self, window: Window, now: float, retry_after: int = 0) -> None:
+    def _back_off(self, window: Window, now: float, retry_after: int = 0, cap: float = BACKOFF_CAP) -> None:
         """Exponential, full jitter, never under Retry-After."""
         window.failures += 1
-        delay = max(retry_after, back_off(window.failures, self._random))
+        delay = max(retry_after, back_off(window.failures, self._random, cap))
         self.retries.set((window.user, window.device), now + delay)

@@ -15,6 +15,8 @@ from actors.state.registrar import UNSAVED
 
 BACKOFF_BASE = 2.0
 BACKOFF_CAP = 300.0
+PATH_CAP = 16.0
+"""Seconds; a cut link gives no sign of life to the phones behind it when it is whole again."""
 
 
 def best_binding(device: Device, now: float) -> Binding | None:
@@ -29,7 +31,7 @@ def best_binding(device: Device, now: float) -> Binding | None:
 
 def same_place(one: Binding, other: Binding) -> bool:
     """Tell whether two bindings lead to the same contact the same way."""
-    return one.contact == other.contact and one.flow == other.flow
+    return one.contact == other.contact and one.flow == other.flow and one.path[-1:] == other.path[-1:]
 
 
 def others_wait(
@@ -104,6 +106,6 @@ def next_attempt(device: Device, seq: Seq) -> Device:
     return msgspec.structs.replace(device, attempt=attempt, attempt_seq=seq)
 
 
-def back_off(failures: int, random: Random) -> float:
+def back_off(failures: int, random: Random, cap: float = BACKOFF_CAP) -> float:
     """Seconds until the next try: exponential, full jitter."""
-    return 0.5 + random.random() * min(BACKOFF_CAP, BACKOFF_BASE * 2.0 ** min(failures, 10))
+    return 0.5 + random.random() * min(cap, BACKOFF_BASE * 2.0 ** min(failures, 10))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from actors.messages.monitor import Level
-from actors.messages.requests import Answer, OutboundRequest, Submission
+from actors.messages.requests import Answer, Challenge, OutboundRequest, Submission
 from actors.messages.server_manager import AnswerRelay, QueuedMessage
 from actors.messages.storage import Acknowledgement, EndItem
 from actors.model import DeviceKey, End, Envelope, MessageId, Seq, Step, UserName
@@ -21,6 +21,8 @@ class Candidate(NamedTuple):
     life: float
     ending: Ending | None = None
     """The end this notice is about: stored in the same commit."""
+    challenge: Challenge | None = None
+    """Of the sender's home: the answer if it was not accepted before."""
 
 
 class Ending(NamedTuple):

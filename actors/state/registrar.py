@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from actors.messages.requests import ContactItem, ContactLine, Registration
-from actors.model import Binding, Device, DeviceKey, Flow, Seq
+from actors.model import Binding, Device, DeviceKey, Flow, Seq, TransactionKey
 from actors.state.client_registry import GUEST, MAX_DEVICES, NEVER, UserRecord
 from actors.state.lean import lean_binding
 
@@ -17,6 +17,8 @@ MAX_BINDINGS = 10
 STREAM_EXPIRES = 120
 """The longest life of a binding on a stream without keep-alives: its phone would else be deaf for an hour after a
 restart of the node, since it does not notice that the connection is gone (PROTOCOL 13)."""
+PATH = "path"
+"""The transport of flows over other servers. Their edge cuts the lives of bindings on streams."""
 INSTANCE = "instance:"
 """Device keys of phones that say `+sip.instance`."""
 UNSAVED = Seq(-1)
@@ -75,13 +77,28 @@ def device_key(item: ContactItem) -> DeviceKey:
     return DeviceKey(f"contact:{item.user}@{item.host}{port}")
 
 
-def _granted(request: Registration, item: ContactItem, keeps_alive: bool) -> int:
+def for_home(request: Registration, *, keeps_alive: bool) -> Registration:
+    """A REGISTER as the user's home is to see it, which knows nothing of the phone's flow: lives are cut here."""
+    blank = Flow(PATH, 0, "", 0, 0)
+    cut = msgspec.structs.replace(request, transaction=TransactionKey(b""), flow=blank, path=())
+    if request.flow.transport == "udp" or keeps_alive:
+        return cut
+    contacts = tuple(
+        msgspec.structs.replace(item, expires=min(_asked(request, item), STREAM_EXPIRES)) for item in request.contacts
+    )
+    return msgspec.structs.replace(cut, contacts=contacts)
+
+
+def _asked(request: Registration, item: ContactItem) -> int:
     asked = item.expires if item.expires is not None else request.expires
-    if asked is None:
-        asked = DEFAULT_EXPIRES
+    return DEFAULT_EXPIRES if asked is None else asked
+
+
+def _granted(request: Registration, item: ContactItem, keeps_alive: bool) -> int:
+    asked = _asked(request, item)
     if 0 < asked < MIN_EXPIRES:
         raise Refusal(423, "Interval Too Brief", MIN_EXPIRES)
-    if request.flow.transport != "udp" and not keeps_alive:
+    if request.flow.transport not in ("udp", PATH) and not keeps_alive:
         return min(asked, STREAM_EXPIRES)
     return min(asked, MAX_EXPIRES)
 
@@ -93,8 +110,18 @@ def _in_order(binding: Binding, request: Registration) -> None:
     """
     if binding.call_id != request.call_id or request.cseq > binding.cseq:
         return
-    if request.cseq < binding.cseq or binding.flow != request.flow:
+    if request.cseq < binding.cseq or not _same_way(binding, request):
         raise Refusal(500, "CSeq is not higher than that of an earlier REGISTER with this Call-ID")
+
+
+def _same_way(binding: Binding, request: Registration) -> bool:
+    """Tell whether a binding leads back the way that a REGISTER came."""
+    return binding.flow == request.flow and binding.path[-1:] == _path(request)[-1:]
+
+
+def _path(request: Registration) -> tuple[bytes, ...]:
+    """Only servers make a path: what a phone writes itself does not count."""
+    return request.path if request.flow.transport == PATH else ()
 
 
 def _remove_all(devices: dict[DeviceKey, Device], request: Registration) -> None:
@@ -110,7 +137,7 @@ def _apply(
     expires = _granted(request, item, keeps_alive)
     key = device_key(item)
     for other_key, other in list(devices.items()):
-        kept = tuple(b for b in other.bindings if not _replaces(request.flow, item, key, other_key, b))
+        kept = tuple(b for b in other.bindings if not _replaces(request, item, key, other_key, b))
         if len(kept) != len(other.bindings):
             for binding in other.bindings:
                 if binding not in kept:
@@ -131,19 +158,19 @@ def _apply(
         aor_host=request.aor_host,
         q=item.q,
         params=item.params,
-        path=request.path,
+        path=_path(request),
     )
     devices[key] = msgspec.structs.replace(device, seen=now, bindings=(*device.bindings, lean_binding(binding)))
 
 
-def _replaces(flow: Flow, item: ContactItem, key: DeviceKey, other_key: DeviceKey, binding: Binding) -> bool:
+def _replaces(request: Registration, item: ContactItem, key: DeviceKey, other_key: DeviceKey, binding: Binding) -> bool:
     """Tell whether a new contact takes a binding's place: the same URI, or the same instance and reg-id (RFC 5626).
 
     Two phones in two homes may both call themselves 192.168.1.2:5060; their instances and flows tell them apart.
     """
     if binding.contact == item.uri:
         two_phones = bool(item.instance) and other_key != key and other_key.startswith(INSTANCE)
-        return not (two_phones and binding.flow != flow)
+        return not (two_phones and not _same_way(binding, request))
     return other_key == key and bool(item.instance) and _reg_id(binding) == item.reg_id
 
 
