@@ -92,6 +92,7 @@ class Links:
 
         `answered` is True only for an answer that was proved. A neighbour that is not up, a link that falls meanwhile,
         no answer in time, and one that cannot be proved (the link may stand then): all end with `answered` False.
+        So does a request that is too large to go out: with status 513, and nobody has seen it.
         """
         line = self._lines.get(node)
         if line is None or line.link.state is not LinkState.UP:
@@ -212,7 +213,7 @@ class Links:
             return
         if answer.answered and not line.link.believes(flight.frame, answer, self._core.now()):
             answer = self._unproved(line, answer)
-        elif not answer.answered and flight.judged:
+        elif not answer.answered and flight.judged and answer.status != 513:  # which is too large, and never went out
             self._fall(line, "does not answer" if answer.status == 408 else answer.reason or "cannot be reached")
         flight.done(answer)
 
@@ -314,7 +315,7 @@ class Links:
         """An answer that is not the neighbour's, as far as can be told: it counts as none."""
         if answer.status == 481 and not answer.frame.mac:  # it may have restarted, and knows no session any more
             self._fall(line, "does not know our session")
-        else:
+        elif answer.status != 503 or answer.frame.mac:  # its border sheds without a proof
             self.greetings.suspect_answer(line.link.node, answer)
             if line.link.is_talking_nonsense:
                 self._fall(line, "its answers cannot be proved")

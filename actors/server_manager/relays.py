@@ -178,10 +178,10 @@ class Relays:
         elif not self._links.up(node) or self._in_flight.get(node, 0) >= MAX_IN_FLIGHT:
             errand.finish(self._no_way(node))
         else:
-            self._in_flight[node] = self._in_flight.get(node, 0) + 1
             seconds = round(left - HOP_SECONDS, 3)
             further = msgspec.structs.replace(relay, path=(*relay.path, core.node), seconds=seconds)
             self._links.send(node, further, partial(self._answered, errand, node), left)
+            self._in_flight[node] = self._in_flight.get(node, 0) + 1
 
     def _here(self, errand: Errand) -> None:
         """This node is the far end."""
@@ -217,7 +217,8 @@ class Relays:
         if left:
             self._in_flight[node] = left
         if not answer.answered:
-            errand.finish(Outcome(503, f"No answer from {node}", answered=False))
+            status, reason = (513, answer.reason) if answer.status == 513 else (503, f"No answer from {node}")
+            errand.finish(Outcome(status, reason, answered=False))
             return
         reply = answer.content if isinstance(answer.content, Reply) else NO_REPLY
         reached = answer.status not in (408, 503)

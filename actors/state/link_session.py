@@ -117,7 +117,7 @@ class OutgoingLink:
         if proved:
             self.heard = now
             self._unproved = 0
-        else:
+        elif answer.status != 503 or frame.mac:  # its border sheds without a proof
             self._unproved += 1
         return proved
 
