@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import secrets
-from collections import defaultdict
 from collections.abc import Callable, Sequence
 from typing import assert_never
 
@@ -21,7 +20,20 @@ from actors.messages.client_manager import (
 from actors.messages.lifecycle import ListenFailed, Listening, Ping, Wake
 from actors.messages.monitor import CountFacts, MonitorCommand, SetGauges
 from actors.messages.requests import Answer
-from actors.messages.sip_adapter import AnswerRequests, CloseFlow, ReportBacklog, SendRequests, SipAdapterCommand
+from actors.messages.server_manager import LinkAnswered, LinkAnswers, LinkRequests, ServerManagerCommand
+from actors.messages.sip_adapter import (
+    AnswerLinkRequests,
+    AnswerRequests,
+    CloseFlow,
+    CloseLink,
+    LinkReply,
+    LinkRequest,
+    OpenLink,
+    ReportBacklog,
+    SendLinkRequests,
+    SendRequests,
+    SipAdapterCommand,
+)
 from actors.model import Flow
 from actors.ref import Ref
 from sip_adapter.domains import Domains
@@ -29,6 +41,7 @@ from sip_adapter.endpoint import SipEndpoint
 from sip_adapter.errors import SipError
 from sip_adapter.framer import Event
 from sip_adapter.limits import Limits
+from sip_adapter.link_endpoint import LinkOutputs
 from sip_adapter.transport.base import Network, parse_address
 
 TICK = 0.1
@@ -50,6 +63,7 @@ class SipAdapter(ActorBase[SipAdapterCommand]):
         context: Context,
         network: Network,
         client_manager: Ref[ClientManagerCommand],
+        server_manager: Ref[ServerManagerCommand] | None = None,
         monitor: Ref[MonitorCommand],
         domains: Domains,
         realm: str,
@@ -58,10 +72,14 @@ class SipAdapter(ActorBase[SipAdapterCommand]):
         limits: Limits | None = None,
         random_bytes: Callable[[int], bytes] = secrets.token_bytes,
     ) -> None:
-        """Store what it is given; `ready` is told once whether the addresses of `listen` could be bound."""
+        """Store what it is given; `ready` is told once whether the addresses of `listen` could be bound.
+
+        Without a `server_manager` there are no links: requests of other servers get 501.
+        """
         super().__init__(context=context)
         self._network = network
         self._client_manager = client_manager
+        self._server_manager = server_manager
         self._monitor = monitor
         self._domains = domains
         self._listen = tuple(listen)
@@ -73,7 +91,10 @@ class SipAdapter(ActorBase[SipAdapterCommand]):
             limits=self._limits,
             secret=random_bytes(32),
             via=network.via,
+            links=server_manager is not None,
+            random_bytes=random_bytes,
         )
+        self._links = self._endpoint.links
         self._closed: list[Flow] = []
         self._wake = 0
         self._wake_due: float | None = None
@@ -110,6 +131,14 @@ class SipAdapter(ActorBase[SipAdapterCommand]):
                 self._endpoint.backlog(message.messages)
             case CloseFlow():
                 self._network.close_flow(message.flow)
+            case SendLinkRequests():
+                self.each(message.items, self._send_to_server, self._unsent_to_server)
+            case AnswerLinkRequests():
+                self.each(message.items, self._answer_server, self._answer_server_500)
+            case OpenLink():
+                self._links.open(message.node, message.address)
+            case CloseLink():
+                self._links.close(message.node)
             case Wake():
                 self._tick(message.id)
             case Ping():
@@ -135,6 +164,18 @@ class SipAdapter(ActorBase[SipAdapterCommand]):
 
     def _answer_500(self, item: Answer, error: Exception) -> None:
         self._answer_one(Answer(transaction=item.transaction, status=500))
+
+    def _send_to_server(self, item: LinkRequest) -> None:
+        self._links.send(item, self.clock.monotonic())
+
+    def _unsent_to_server(self, item: LinkRequest, error: Exception) -> None:
+        self._links.out.events.append(LinkAnswered(item.number, 503, False, "Could not be written"))
+
+    def _answer_server(self, item: LinkReply) -> None:
+        self._links.answer(item, self.clock.monotonic())
+
+    def _answer_server_500(self, item: LinkReply, error: Exception) -> None:
+        self._answer_server(LinkReply(transaction=item.transaction, status=500))
 
     def _tick(self, wake: int) -> None:
         if wake == self._wake:
@@ -183,6 +224,14 @@ class SipAdapter(ActorBase[SipAdapterCommand]):
             self._contain_packet("dialled connection", error)
         self._flush_contained()
 
+    def link_dialled(self, number: int, flow: Flow | None, reason: str) -> None:
+        """Tell that a link is open, or could not be opened."""
+        try:
+            self._links.dialled(number, flow, reason)
+        except Exception as error:  # noqa: BLE001 - as above
+            self._contain_packet("dialled link", error)
+        self._flush_contained()
+
     def _contain_packet(self, what: str, error: Exception) -> None:
         self._endpoint.counts["sip_packets_failed_total"] += 1
         self._reports += 1
@@ -218,13 +267,43 @@ class SipAdapter(ActorBase[SipAdapterCommand]):
         if self._closed:
             closed, self._closed = tuple(self._closed), []
             self._client_manager.tell(FlowsClosed(flows=closed))
-        if out.packets:
-            self._send(out.packets)
+        self._flush_links(out.packets)
         for dial in out.dials:
             self._network.dial(dial)
         for flow in out.closes:
             self._network.close_flow(flow)
         self._set_timer()
+
+    def _flush_links(self, packets: list[tuple[Flow, bytes]]) -> None:
+        """Send all packets, then tell ServerManager what it is to know."""
+        packets += self._links.take_packets()
+        if packets:
+            self._send(packets)
+        out = self._links.take()
+        if out is None:
+            return
+        for dial in out.dials:
+            self._network.dial_link(dial)
+        for flow in out.closes:
+            self._network.close_flow(flow)
+        if self._server_manager is not None:
+            self._tell_links(self._server_manager, out)
+
+    def _tell_links(self, server_manager: Ref[ServerManagerCommand], out: LinkOutputs) -> None:
+        answers: list[LinkAnswered] = []
+        for event in out.events:
+            if isinstance(event, LinkAnswered):
+                answers.append(event)
+                continue
+            if answers:
+                server_manager.tell(LinkAnswers(items=tuple(answers)))
+                answers = []
+            server_manager.tell(event)
+        if answers:
+            server_manager.tell(LinkAnswers(items=tuple(answers)))
+        if out.requests:
+            self._endpoint.counts["sip_link_requests_received_total"] += len(out.requests)
+            server_manager.tell(LinkRequests(items=tuple(out.requests)))
 
     def _send(self, packets: Sequence[tuple[Flow, bytes]]) -> None:
         failed = self._network.send(packets)
@@ -254,10 +333,9 @@ class SipAdapter(ActorBase[SipAdapterCommand]):
     def _account(self, now: float) -> None:
         self._report_due = now + REPORT
         self._reports = 0
-        counts = self._endpoint.counts
+        counts = self._endpoint.take_counts()
         for name, amount in self._network.counts().items():
             counts[name] += amount
-        self._endpoint.counts = defaultdict(int)
         facts = tuple((name, float(amount)) for name, amount in counts.items() if amount)
         if facts:
             self._monitor.tell(CountFacts(counts=facts))

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 from sip_adapter.errors import Header, SipError
 from sip_adapter.headers import TOKEN
-from sip_adapter.message import METHODS, Request, Response
+from sip_adapter.message import LINK, METHODS, Request, Response
 from sip_adapter.uri import parse_uri
 
 __all__ = [
@@ -79,7 +79,7 @@ def parse(data: bytes, max_body: int = MAX_BODY) -> Request | Response:
             raise message.error("Body shorter than its Content-Length")
         if length < len(body):
             message.body = body[:length]
-    if len(message.body) > max_body:
+    if len(message.body) > max_body and message.get(LINK) is None:  # between servers a datagram is the bound
         raise message.error("Body too large", 413)
     check(message)
     return message

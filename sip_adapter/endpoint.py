@@ -7,22 +7,25 @@ Responses end our own requests, counted only from where those went (PROTOCOL 13)
 
 from __future__ import annotations
 
+import secrets
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 
 from actors.messages.client_manager import DeliveryResult
 from actors.messages.requests import Answer, OutboundRequest, Registration, StateQuestion, Submission
 from actors.model import Flow, TransactionKey
-from sip_adapter.codec import parse, response, response_branch
+from sip_adapter.codec import parse, response_branch
 from sip_adapter.domains import Domains
 from sip_adapter.errors import FramingError, SipError
 from sip_adapter.framer import Event, KeepAlive
 from sip_adapter.large import Dial, LargeRequests
 from sip_adapter.limits import Limits
-from sip_adapter.message import Request, Response
+from sip_adapter.link_endpoint import LinkEndpoint
+from sip_adapter.message import LINK, Request, Response
 from sip_adapter.overload import PendingLimit
 from sip_adapter.policy import OPTIONS_HEADERS, check
 from sip_adapter.quick import QuickReader, glance
+from sip_adapter.replies import by_port, reply_head, to_tag, way_back
 from sip_adapter.transaction import (
     Answered,
     ClientTransactions,
@@ -59,13 +62,14 @@ BUSY = tuple(Final(503, "Busy, try again later", ((b"Retry-After", b"%d" % secon
 """Refusals under overload; which of them, the transaction's key decides, so a repeat gets the same."""
 
 
+LINK_LINE = b"\r\nAngarium-Link: "
+"""As servers write it."""
 WHERE = b"angarium-where"
 """A sender or recipient asks what became of a message."""
 TRYING = Final(100, "Trying")
 ALIVE = Final(200, "OK", OPTIONS_HEADERS)
 FAILED = Final(500, "Server Internal Error")
 ACCEPTED = b"SIP/2.0 202 Accepted\r\n%bAngarium-Id: %b\r\nContent-Length: 0\r\n\r\n"
-FINAL = b"SIP/2.0 %d %b\r\n%b%bContent-Length: 0\r\n\r\n"
 
 
 class Outputs:
@@ -88,9 +92,18 @@ class SipEndpoint:
     """One SIP element: server transactions for what comes, client transactions for what goes."""
 
     def __init__(
-        self, *, domains: Domains, realm: str, limits: Limits, secret: bytes, via: Callable[[Flow], bytes]
+        self,
+        *,
+        domains: Domains,
+        realm: str,
+        limits: Limits,
+        secret: bytes,
+        via: Callable[[Flow], bytes],
+        links: bool = False,
+        random_bytes: Callable[[int], bytes] = secrets.token_bytes,
     ) -> None:
-        """`secret` keys transactions and To tags; `via` gives transport and sent-by for a flow."""
+        """`secret` keys transactions and To tags; `via` gives transport and sent-by for a flow; `links`: other servers
+        may ask; `random_bytes` makes the branches of requests to them."""
         self._domains = domains
         self._realm = realm
         self._limits = limits
@@ -105,12 +118,22 @@ class SipEndpoint:
         self._seen_until = 0.0
         self.out = Outputs()
         self.counts: defaultdict[str, int] = defaultdict(int)
-        """Facts for the monitor; the adapter empties it."""
+        """Facts for the monitor."""
+        self.links = LinkEndpoint(
+            serves=links, realm=realm, limits=limits, via=via, random_bytes=random_bytes, counts=self.counts
+        )
+        """What has to do with other servers."""
 
     def take(self) -> Outputs:
         """Return what gathered, and begin anew."""
         out, self.out = self.out, Outputs()
         return out
+
+    def take_counts(self) -> defaultdict[str, int]:
+        """Return the counts, and begin anew."""
+        counts = self.counts
+        self.counts = self.links.counts = defaultdict(int)
+        return counts
 
     # What comes from the network.
 
@@ -143,12 +166,14 @@ class SipEndpoint:
     def closed(self, flow: Flow, now: float) -> None:
         """A connection is gone: what waits for an answer over it fails."""
         self.failed((flow,), now)
+        self.links.closed(flow)
 
-    def failed(self, flows: Iterable[Flow], now: float) -> None:
+    def failed(self, flows: Collection[Flow], now: float) -> None:
         """Sending over these flows failed: 503 for what went over them (RFC 3261 8.1.3.1)."""
         for flow in flows:
             self._large.failed(flow, now)
         self._unanswered(self._client.fail(flows), 503)
+        self.links.failed(flows)
 
     def dialled(self, number: int, flow: Flow | None, now: float) -> None:
         """A connection for large requests is there, or not to be had: then they go as datagrams."""
@@ -159,9 +184,10 @@ class SipEndpoint:
         """Serving this datagram raised: answer its request 500 as far as that can be done (PROTOCOL 7)."""
         message = parse(data)
         if isinstance(message, Request) and message.method != "ACK":
-            key = transaction_key(message, self._secret)
+            key = self._key(message)
             self._server.end(key)
-            self._reply(_reply_head(message, key, flow), _way_back(message, flow), FAILED)
+            self.links.forget(key)
+            self._reply(reply_head(message, key, flow), way_back(message, flow), FAILED)
 
     # What comes from the actors.
 
@@ -205,22 +231,23 @@ class SipEndpoint:
         for outgoing in late:
             self._large.failed(outgoing.flow, now)
         self._unanswered(late, 408)
+        self.links.tick(now)
         self.out.closes += self._large.idle(now)
 
     def deadline(self) -> float | None:
         """When `tick` has something to do next, None if never."""
-        dues = (self._server.deadline(), self._client.deadline(), self._large.deadline)
+        dues = (self._server.deadline(), self._client.deadline(), self._large.deadline, self.links.deadline())
         return min((due for due in dues if due is not None), default=None)
 
     @property
     def pending(self) -> int:
         """Requests that the actors have not answered yet."""
-        return self._server.messages + self._server.registers
+        return self._server.messages + self._server.registers + self.links.pending
 
     @property
     def in_flight(self) -> int:
         """Requests of ours without a final answer."""
-        return len(self._client)
+        return len(self._client) + self.links.in_flight
 
     # Requests of others.
 
@@ -229,21 +256,21 @@ class SipEndpoint:
             self._request(message, flow, now)
         else:
             branch = message.via.branch
-            if branch is not None:
-                self._response(message.status, branch, message, flow, now)
+            if branch is not None and not self._response(message.status, branch, message, flow):
+                self.links.response(message, branch, flow)
 
     def _shed(self, data: bytes, flow: Flow, now: float) -> bool:
         """While no more may enter, look at a MESSAGE only as far as a refusal needs; False: not dealt with."""
         if self._server.messages < self._entry.limit:
             return False
         message = glance(data)
-        if message is None:
+        if message is None or LINK_LINE in data:
             return False
         text = key_text(
             message.branch, message.host, message.port, message.values[b"Call-ID"], message.number, b"MESSAGE"
         )
         key = digest(text, self._secret)
-        back = flow if message.rport else _by_port(int(message.port or b"5060"), flow)
+        back = flow if message.rport else by_port(int(message.port or b"5060"), flow)
         return self._absorbed(key, message.reply_head(to_tag(key), flow), back, flow, now, is_message=True)
 
     def _quick(self, data: bytes, flow: Flow, now: float) -> bool:
@@ -256,7 +283,7 @@ class SipEndpoint:
         )
         key = digest(text, self._secret)
         head = message.reply_head(to_tag(key), flow)
-        back = flow if message.rport else _by_port(int(message.port or b"5060"), flow)
+        back = flow if message.rport else by_port(int(message.port or b"5060"), flow)
         if not self._absorbed(key, head, back, flow, now, is_message=True):
             try:
                 item = self._reader.submission(message, flow, key, now)
@@ -270,10 +297,13 @@ class SipEndpoint:
     def _request(self, request: Request, flow: Flow, now: float) -> None:
         if request.method == "ACK":
             return
-        key = transaction_key(request, self._secret)
-        head = _reply_head(request, key, flow)
-        back = _way_back(request, flow)
+        key = self._key(request)
+        head = reply_head(request, key, flow)
+        back = way_back(request, flow)
         try:
+            if request.get(LINK) is not None:
+                self.links.request(request, key, head, back, flow, now)
+                return
             target = check(request, self._domains)
             if request.method == "OPTIONS" and request.get(WHERE) is None:
                 self.counts["sip_options_received_total"] += 1
@@ -283,6 +313,12 @@ class SipEndpoint:
                 self._submit(request, target, key, head, back, flow, now)
         except SipError as error:
             self._refuse(error, head, back)
+
+    def _key(self, request: Request) -> TransactionKey:
+        """Name the transaction; a request of another server is named by all its bytes: see `link_endpoint`."""
+        if request.get(LINK) is None:
+            return transaction_key(request, self._secret)
+        return digest(request.encode(), self._secret)
 
     def _absorbed(
         self, key: TransactionKey, head: bytes, back: Flow, flow: Flow, now: float, *, is_message: bool
@@ -341,15 +377,13 @@ class SipEndpoint:
         parts = (request.get(name) or b"" for name in (b"via", b"from", b"call-id", b"cseq"))
         key = digest(b"\n".join(parts), self._secret)
         answer = Final(error.status, error.reason, error.headers)
-        self._reply(_reply_head(request, key, flow), _way_back(request, flow), answer)
+        self._reply(reply_head(request, key, flow), way_back(request, flow), answer)
 
     def _reply(self, head: bytes, back: Flow, answer: Answered) -> None:
         if isinstance(answer, str):
             packet = ACCEPTED % (head, answer.encode())
         else:
-            more = b"".join([b"%b: %b\r\n" % header for header in answer.headers])
-            reason = answer.reason.encode("utf-8", "surrogateescape")
-            packet = FINAL % (answer.status, reason, head, more)
+            packet = answer.packet(head)
         self.out.packets.append((back, packet))
 
     def _sign_of_life(self, flow: Flow, now: float) -> None:
@@ -381,8 +415,12 @@ class SipEndpoint:
     def _datagram_response(self, data: bytes, flow: Flow, now: float) -> None:
         quick = response_branch(data)
         if quick is not None and quick[0] < 300:
-            self._response(*quick, None, flow, now)
-            return
+            status, branch = quick
+            if self._response(status, branch, None, flow):
+                return
+            if not self.links.awaits(branch):
+                self.counts["sip_responses_ignored_total"] += status >= 200
+                return
         try:
             message = parse(data)
         except SipError:
@@ -390,42 +428,17 @@ class SipEndpoint:
             return
         self._message(message, flow, now)
 
-    def _response(self, status: int, branch: bytes, message: Response | None, flow: Flow, now: float) -> None:
+    def _response(self, status: int, branch: bytes, message: Response | None, flow: Flow) -> bool:
+        """End a request to a device; False: this response ends none."""
         outgoing = self._client.respond(branch, status, flow)
         if outgoing is None:
-            self.counts["sip_responses_ignored_total"] += status >= 200
-            return
+            return False
         wait = 0 if message is None else retry_after(message.get(b"retry-after"))
         self.out.results.append(DeliveryResult(outgoing.delivery, status, True, wait))
+        return True
 
     def _unanswered(self, lost: Iterable[Outgoing], status: int) -> None:
         self.out.results += [DeliveryResult(outgoing.delivery, status, False) for outgoing in lost]
-
-
-def to_tag(key: TransactionKey) -> bytes:
-    """Return the tag that answers of this transaction add to To."""
-    return key[:8].hex().encode()
-
-
-def _reply_head(request: Request, key: TransactionKey, flow: Flow) -> bytes:
-    """Return the header lines that every answer to this request has (RFC 3261 8.2.6.2)."""
-    whole = response(request, 200, "", to_tag=to_tag(key), received=(flow.host, flow.port))
-    return whole[whole.index(b"\n") + 1 : whole.rindex(b"Content-Length: ")]
-
-
-def _way_back(request: Request, flow: Flow) -> Flow:
-    """Return over the connection, or to the source address: its port with rport, else Via's (RFC 3581 4)."""
-    if flow.connection:
-        return flow
-    try:
-        via = request.via
-    except SipError:
-        return flow
-    return flow if b"rport" in via.params else _by_port(via.port or 5060, flow)
-
-
-def _by_port(port: int, flow: Flow) -> Flow:
-    return flow if port == flow.port else Flow(flow.transport, flow.listener, flow.host, port)
 
 
 def _remembered(item: Answer, wall: float) -> Answered:

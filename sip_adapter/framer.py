@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from sip_adapter.codec import MAX_BODY, MAX_HEAD, Request, Response, body_length, check, read_head, readable
 from sip_adapter.errors import FramingError, SipError
+from sip_adapter.message import LINK
 
 
 class KeepAlive:
@@ -30,10 +31,12 @@ class StreamFramer:
     or padding, and ignored.
     """
 
-    def __init__(self, max_head: int = MAX_HEAD, max_body: int = MAX_BODY) -> None:
-        """Set the largest head and body in bytes; what is larger is a FramingError (513, 413)."""
+    def __init__(self, max_head: int = MAX_HEAD, max_body: int = MAX_BODY, max_link_body: int = 0) -> None:
+        """Set the largest head and body in bytes, and the largest body of requests between servers if it is larger;
+        what exceeds it is a FramingError (513, 413)."""
         self._max_head = max_head
         self._max_body = max_body
+        self._max_link_body = max_link_body
         self._buffer = bytearray()
         self._searched = 0
         self._half_ping = False
@@ -90,7 +93,7 @@ class StreamFramer:
         try:
             message = read_head(head)
             length = body_length(message)
-            if length > self._max_body:
+            if length > self._max_body and (length > self._max_link_body or message.get(LINK) is None):
                 raise message.error("Body too large", 413)
         except SipError as error:
             raise FramingError(error.status, error.reason, error.headers, error.request) from error

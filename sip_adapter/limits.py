@@ -24,3 +24,12 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """Bytes; a larger request goes over TCP where the phone takes it (RFC 3261 18.1.1)."""
     max_dialled: int = 256
     """Connections that this side opened at a time, for large requests."""
+    max_pending_links: int = 4096
+    """Requests of other servers that the actors have not answered yet; more get 503."""
+    max_link_unsent: int = 16_000_000
+    """Bytes that wait for a slow reader at a neighbour: a link has many messages under way."""
+
+    @property
+    def max_link_body(self) -> int:
+        """Bytes of a body between servers: room for the largest message in base64, with what goes beside it."""
+        return 2 * self.max_body + 65536

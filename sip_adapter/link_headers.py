@@ -1,7 +1,7 @@
 """The extra headers of a message between servers: values to header text and back, pure.
 
-docs/protocol.md has the grammar. All text is percent-escaped, so that any name or id survives; what is hex goes as base64url behind an asterisk, so that
-the headers of a message stay within a datagram.
+docs/protocol.md has the grammar. All text is percent-escaped, so that any name or id survives; what is hex goes as
+base64url behind an asterisk, so that the headers of a message stay within a datagram.
 """
 
 from __future__ import annotations

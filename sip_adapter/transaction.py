@@ -25,6 +25,7 @@ MAX_GENERATION = 200_000
 """Answers of one generation; if there are more, the oldest generation goes early."""
 MAX_REFUSALS = 120_000
 """Answers of one generation beyond which refusals under overload are not kept: a flood costs no more memory."""
+FINAL = b"SIP/2.0 %d %b\r\n%b%bContent-Length: %d\r\n\r\n%b"
 COOKIE = b"z9hG4bK"
 """Begins every branch made by RFC 3261 8.1.1.7."""
 
@@ -52,6 +53,12 @@ class Final(msgspec.Struct, frozen=True, gc=False):
     reason: str
     headers: tuple[Header, ...] = ()
     body: bytes = b""
+
+    def packet(self, head: bytes) -> bytes:
+        """Return the answer on the wire; `head` has the header lines that its request gives it."""
+        more = b"".join([b"%b: %b\r\n" % header for header in self.headers])
+        reason = self.reason.encode("utf-8", "surrogateescape")
+        return FINAL % (self.status, reason, head, more, len(self.body), self.body)
 
 
 Answered = Final | str

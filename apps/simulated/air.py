@@ -12,7 +12,7 @@ from actors.model import Flow
 from actors.ports import Scheduler
 from sip_adapter.large import Dial
 from sip_adapter.limits import Limits
-from sip_adapter.transport.base import Address, NetworkEvents, sent_by
+from sip_adapter.transport.base import Address, LinkDial, NetworkEvents, sent_by
 
 Place = tuple[str, int]
 """Host and port."""
@@ -134,6 +134,17 @@ class NodeNetwork:
                 events.dialled(dial.number, None)
 
         self._scheduler.after(0.0, CALL, refuse)
+
+    def dial_link(self, dial: LinkDial) -> None:
+        """Name the flow of datagrams to another server, a moment later; nobody takes connections here."""
+        events, address = self._events, dial.address
+        flow = Flow("udp", 0, address.host, address.port) if address.transport == "udp" and self._places else None
+
+        def found() -> None:
+            if events is not None and self._events is events:
+                events.link_dialled(dial.number, flow, "" if flow is not None else "Only UDP is simulated")
+
+        self._scheduler.after(0.0, CALL, found)
 
     def close_flow(self, flow: Flow) -> None:
         """Datagram flows have nothing to close."""

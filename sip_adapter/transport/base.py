@@ -15,6 +15,7 @@ from sip_adapter.limits import Limits
 
 DEFAULT_PORT = 5060
 TRANSPORTS = ("udp", "tcp")
+NO_LISTENER = "This node listens on no UDP address that can send there"
 
 
 class Address(msgspec.Struct, frozen=True):
@@ -49,6 +50,19 @@ def parse_address(url: str) -> Address:
     return Address(parts.scheme, parts.hostname, DEFAULT_PORT if parts.port is None else parts.port)
 
 
+def first_listener(addresses: Sequence[Address], transport: str) -> int | None:
+    """Return the index of the first address of this transport, None if there is none."""
+    return next((index for index, address in enumerate(addresses) if address.transport == transport), None)
+
+
+class LinkDial(msgspec.Struct, frozen=True):
+    """Open a way to another server; the result comes back with the number."""
+
+    number: int
+    address: Address
+    """Its host may be a name."""
+
+
 class NetworkEvents(Protocol):
     """Who hears what arrives. None of these raises."""
 
@@ -63,6 +77,9 @@ class NetworkEvents(Protocol):
 
     def dialled(self, number: int, flow: Flow | None) -> None:
         """What became of a Dial."""
+
+    def link_dialled(self, number: int, flow: Flow | None, reason: str) -> None:
+        """What became of a LinkDial: the flow, whose host is an address, or a reason."""
 
 
 class Network(Protocol):
@@ -79,6 +96,10 @@ class Network(Protocol):
 
     def dial(self, dial: Dial) -> None:
         """Open a TCP connection to a flow's host and port; `NetworkEvents.dialled` tells the rest."""
+
+    def dial_link(self, dial: LinkDial) -> None:
+        """Open a TCP connection to another server, or find its address for datagrams from the first UDP listener that
+        can send there; `NetworkEvents.link_dialled` tells the rest, never within this call."""
 
     def close_flow(self, flow: Flow) -> None:
         """Close a connection; datagram flows have nothing to close."""

@@ -14,7 +14,7 @@ from actors.model import Flow
 from sip_adapter.framer import StreamFramer
 from sip_adapter.large import Dial
 from sip_adapter.limits import Limits
-from sip_adapter.transport.base import Address, NetworkEvents, sent_by
+from sip_adapter.transport.base import NO_LISTENER, Address, LinkDial, NetworkEvents, first_listener, sent_by
 
 Place = tuple[str, int]
 Deliver = Callable[[], None]
@@ -161,6 +161,10 @@ class MemoryNetwork:
         """Connect to a phone that takes connections."""
         self._memory.carry(lambda: self._dial(dial))
 
+    def dial_link(self, dial: LinkDial) -> None:
+        """Connect to a server, or name the flow of datagrams to it."""
+        self._memory.carry(lambda: self._dial_link(dial))
+
     def close_flow(self, flow: Flow) -> None:
         """Close a connection."""
         stream = self._streams.get(flow.connection)
@@ -194,6 +198,23 @@ class MemoryNetwork:
 
         return accept
 
+    def _dial_link(self, dial: LinkDial) -> None:
+        if self._events is None:
+            return
+        index = first_listener(self._addresses, dial.address.transport)
+        target = (dial.address.host, dial.address.port)
+        if dial.address.transport == "udp":
+            flow = None if index is None else Flow("udp", index, *target)
+            self._events.link_dialled(dial.number, flow, NO_LISTENER if flow is None else "")
+            return
+        local = self._addresses[0].host if self._addresses else "0.0.0.0"
+        stream = self._memory.connect((local, self._memory.free_port()), target)
+        if stream is None:
+            self._events.link_dialled(dial.number, None, "Connection refused")
+            return
+        opened, stream._receive = self._take(stream, index or 0, target)
+        self._events.link_dialled(dial.number, opened, "")
+
     def _dial(self, dial: Dial) -> None:
         if self._events is None:
             return
@@ -209,7 +230,8 @@ class MemoryNetwork:
     def _take(self, stream: MemoryStream, index: int, peer: Place) -> tuple[Flow, Receive]:
         self._last += 1
         flow = Flow("tcp", index, *peer, self._last)
-        framer = StreamFramer(self._limits.max_head, self._limits.max_body)
+        limits = self._limits
+        framer = StreamFramer(limits.max_head, limits.max_body, limits.max_link_body)
         self._streams[flow.connection] = stream
         stream._lost = lambda: self._gone(flow)
 

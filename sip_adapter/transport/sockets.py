@@ -10,8 +10,8 @@ from actors.model import Flow
 from sip_adapter.domains import is_wildcard
 from sip_adapter.large import Dial
 from sip_adapter.limits import Limits
-from sip_adapter.transport.base import Address, NetworkEvents, sent_by
-from sip_adapter.transport.tcp import TcpTransport
+from sip_adapter.transport.base import NO_LISTENER, Address, LinkDial, NetworkEvents, first_listener, sent_by
+from sip_adapter.transport.tcp import LINK_TIMEOUT, TcpTransport, why
 from sip_adapter.transport.udp import UdpListener
 
 MAX_LOCAL = 10_000
@@ -27,6 +27,7 @@ class AsyncioNetwork:
         self._addresses: list[Address] = []
         self._via: dict[tuple[str, int], bytes] = {}
         self._local: dict[tuple[str, int, str], bytes] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
 
     def open(self, addresses: Sequence[Address], events: NetworkEvents, limits: Limits) -> Sequence[Address]:
         """Bind all addresses or none."""
@@ -85,6 +86,36 @@ class AsyncioNetwork:
         if self._tcp is not None:
             self._tcp.dial(dial)
 
+    def dial_link(self, dial: LinkDial) -> None:
+        """Connect by TCP, or resolve the name; the name service may take its time elsewhere."""
+        loop, transport = asyncio.get_running_loop(), self._tcp
+        if transport is None:
+            return
+        if not self._addresses:
+            loop.call_soon(transport.events.link_dialled, dial.number, None, NO_LISTENER)
+        elif dial.address.transport == "tcp":
+            transport.dial_link(dial, first_listener(self._addresses, "tcp") or 0)
+        else:
+            task = loop.create_task(self._find(dial, transport.events))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    async def _find(self, dial: LinkDial, events: NetworkEvents) -> None:
+        flow, reason = None, NO_LISTENER
+        try:
+            async with asyncio.timeout(LINK_TIMEOUT):
+                hosts = await _resolve(dial.address)
+            ways = ((index, host) for host in hosts for index in self._udp if self._sends(index, host))
+            index, host = next(ways, (-1, ""))
+            if host:
+                flow, reason = Flow("udp", index, host, dial.address.port), ""
+        except (OSError, UnicodeError) as error:
+            reason = why(error)
+        events.link_dialled(dial.number, flow, reason)
+
+    def _sends(self, index: int, host: str) -> bool:
+        return (":" in self._addresses[index].host) == (":" in host)
+
     def close_flow(self, flow: Flow) -> None:
         """Close a connection."""
         if self._tcp is not None and flow.connection:
@@ -103,11 +134,24 @@ class AsyncioNetwork:
 
     def close(self) -> None:
         """Close listeners and connections."""
+        for task in self._tasks:
+            task.cancel()
         for listener in self._udp.values():
             listener.close()
         self._udp.clear()
         if self._tcp is not None:
             self._tcp.close()
+
+
+async def _resolve(address: Address) -> list[str]:
+    """Return the addresses of a host in their one written form, in the order to try them."""
+    try:
+        flags = socket.AI_NUMERICHOST | socket.AI_NUMERICSERV
+        found = socket.getaddrinfo(address.host, address.port, type=socket.SOCK_DGRAM, flags=flags)  # asks nobody
+    except socket.gaierror:
+        loop = asyncio.get_running_loop()
+        found = await loop.getaddrinfo(address.host, address.port, type=socket.SOCK_DGRAM)
+    return [str(target[0]) for *_, target in found]
 
 
 def _address_towards(flow: Flow) -> str:

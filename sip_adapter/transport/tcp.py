@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 from collections.abc import Callable, Coroutine
 from typing import cast
@@ -11,9 +12,11 @@ from actors.model import Flow
 from sip_adapter.framer import StreamFramer
 from sip_adapter.large import Dial
 from sip_adapter.limits import Limits
-from sip_adapter.transport.base import Address, NetworkEvents
+from sip_adapter.transport.base import Address, LinkDial, NetworkEvents
 
 BACKLOG = 1024
+LINK_TIMEOUT = 5.0
+"""Seconds until a server that does not take a connection counts as unreachable."""
 DIAL_TIMEOUT = 2.0
 """Seconds: a phone that takes connections takes them at once."""
 SWEEP = 10.0
@@ -29,10 +32,14 @@ PARTIAL = 32.0
 class Connection(asyncio.Protocol):
     """One stream: bytes to events, bounded both ways."""
 
-    def __init__(self, owner: TcpTransport, flow_of: Callable[[tuple[str, int]], Flow]) -> None:
+    def __init__(self, owner: TcpTransport, flow_of: Callable[[tuple[str, int]], Flow], link: bool = False) -> None:
+        """`link`: dialled to another server; there is always room for it."""
         self._owner = owner
         self._flow_of = flow_of
-        self._framer = StreamFramer(owner.limits.max_head, owner.limits.max_body)
+        limits = owner.limits
+        self._framer = StreamFramer(limits.max_head, limits.max_body, limits.max_link_body)
+        self._max_unsent = limits.max_link_unsent if link else limits.max_unsent
+        self._link = link
         self._transport: asyncio.Transport | None = None
         self.flow: Flow | None = None
         self.opened = owner.loop.time()
@@ -45,7 +52,7 @@ class Connection(asyncio.Protocol):
         """Name the flow, or refuse the connection if there are too many."""
         stream = cast(asyncio.Transport, transport)  # uvloop's is none by inheritance
         peer = stream.get_extra_info("peername")
-        if not peer or not self._owner.has_room():
+        if not peer or not (self._link or self._owner.has_room()):
             self._owner.refused += 1
             stream.abort()
             return
@@ -77,7 +84,7 @@ class Connection(asyncio.Protocol):
         transport = self._transport
         if transport is None or transport.is_closing():
             return False
-        if transport.get_write_buffer_size() + len(packet) > self._owner.limits.max_unsent:
+        if transport.get_write_buffer_size() + len(packet) > self._max_unsent:
             transport.abort()
             return False
         transport.write(packet)
@@ -150,6 +157,11 @@ class TcpTransport:
             return
         self._start(self._dial(dial))
 
+    def dial_link(self, dial: LinkDial, index: int) -> None:
+        """Connect to another server within LINK_TIMEOUT, for the listener of this index."""
+        if not self._closed:
+            self._start(self._dial_link(dial, index))
+
     def close_flow(self, flow: Flow) -> None:
         """Close a connection after what was written to it."""
         connection = self.connections.get(flow.connection)
@@ -201,6 +213,21 @@ class TcpTransport:
             pass  # refused or unreachable: told below
         self.events.dialled(dial.number, connected)
 
+    async def _dial_link(self, dial: LinkDial, index: int) -> None:
+        def made() -> Connection:
+            return Connection(self, lambda peer: self._new_flow(index, peer), link=True)
+
+        flow, reason = None, "Connection lost"
+        try:
+            async with asyncio.timeout(LINK_TIMEOUT):
+                _, connection = await self.loop.create_connection(made, dial.address.host, dial.address.port)
+            connection.proven = True
+            if connection.flow is not None and connection.flow.connection in self.connections:
+                flow, reason = connection.flow, ""
+        except (OSError, UnicodeError) as error:  # UnicodeError: a name that DNS cannot have
+            reason = why(error)
+        self.events.link_dialled(dial.number, flow, reason)
+
     def _start(self, work: Coroutine[None, None, None]) -> None:
         task = self.loop.create_task(work)
         self._tasks.add(task)
@@ -212,6 +239,15 @@ class TcpTransport:
             if connection.overdue(now):
                 connection.abort()
         self._sweeper = self.loop.call_later(SWEEP, self._sweep)
+
+
+def why(error: Exception) -> str:
+    """Say in a few words why a server cannot be reached."""
+    if isinstance(error, TimeoutError):
+        return "No answer to the attempt to connect"
+    if isinstance(error, socket.gaierror) or not isinstance(error, OSError) or not error.errno:
+        return getattr(error, "strerror", None) or str(error) or type(error).__name__
+    return os.strerror(error.errno)
 
 
 def _bind(address: Address) -> socket.socket:
