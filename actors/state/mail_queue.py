@@ -1,0 +1,512 @@
+"""A queue of mail that goes elsewhere, as memory knows it: bounded, however long it is on disk.
+
+Of each row memory keeps its number, in a lane of its recipient, up to `index` rows; of the first rows of lanes that
+can move it keeps the message too, up to about `window`. What is not indexed is found by reading on from the disk: all
+rows up to `read_to` have been seen. A lane that fills half of the index is cut: its later rows are skipped, and looked
+for again once its earlier ones are gone. So no recipient keeps others from being found.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections import deque
+from collections.abc import Iterable, Sequence, Set
+from enum import IntEnum
+from itertools import islice
+from random import Random
+from typing import NamedTuple
+
+from actors.model import QueueName, Seq, StoredMessage, UserName
+from actors.state.timers import Deadlines
+
+PAGE = 128
+"""Rows read at once."""
+LANE_WINDOW = 32
+"""Messages of one recipient in memory at most, but for what is being routed."""
+ROUTE_AT_ONCE = 256
+AGAIN_AFTER = 1.0
+"""Seconds until what Router or Storage failed on is tried again."""
+
+
+class Phase(IntEnum):
+    """What goes on with a row."""
+
+    WAITING = 0
+    FLYING = 1
+    """On the wire to a neighbour."""
+    HELD = 2
+    """Being routed, moved or ended."""
+    OVER = 3
+    """The neighbour has it; its row here is about to go."""
+
+
+class Row:
+    """One message in the queue."""
+
+    __slots__ = ("accepted", "doubt", "lane", "message", "phase", "seq")
+
+    def __init__(self, message: StoredMessage, lane: Lane, doubt: bool) -> None:
+        self.seq = message.seq
+        self.lane = lane
+        self.accepted = message.envelope.accepted
+        self.message: StoredMessage | None = None
+        self.phase = Phase.WAITING
+        self.doubt = doubt
+        """Perhaps the neighbour has it (PROTOCOL 18)."""
+
+
+class Lane:
+    """The messages to one recipient, in order; one of them at a time is on the wire (PROTOCOL 19)."""
+
+    __slots__ = ("busy", "cut", "doubts", "failures", "leaving", "recipient", "resting", "seqs", "staying")
+
+    def __init__(self, recipient: UserName) -> None:
+        self.recipient = recipient
+        self.seqs: deque[Seq] = deque()
+        """All rows indexed that are not over."""
+        self.cut = Seq(0)
+        """Not 0: rows from here on are on disk only."""
+        self.busy = 0
+        """Rows flying or held."""
+        self.doubts = 0
+        self.failures = 0
+        self.resting = False
+        """Backs off."""
+        self.staying = False
+        """The Router has no way for it now; it tells when to ask again."""
+        self.leaving = False
+        """The neighbour refused its head for good: the lane is routed anew."""
+
+
+class Reading(NamedTuple):
+    """What to read from the disk: rows behind `after`, or exactly `seqs`."""
+
+    after: Seq
+    limit: int
+    seqs: tuple[Seq, ...] = ()
+
+
+class MailQueue:
+    """The queue of the unrouted as it is; of a neighbour's queue the part that is not about sending.
+
+    `ending`: rows that are being ended, wherever they stand. `start`: the newest row of all when this run began.
+    `size`: how many rows the disk had then. All times are monotonic seconds.
+    """
+
+    def __init__(
+        self,
+        queue: QueueName,
+        random: Random,
+        ending: Set[Seq],
+        *,
+        start: Seq,
+        size: int = 0,
+        index: int = 100_000,
+        window: int = 256,
+    ) -> None:
+        self.queue = queue
+        self.rests: Deadlines[UserName] = Deadlines()
+        self._random = random
+        self._ending = ending
+        self._index = index
+        self._window = window
+        self._read_to = Seq(0) if size else start
+        self._behind = size > 0
+        """The disk has, or may have, rows behind `read_to`."""
+        self._top = start
+        """The newest row announced."""
+        self._size = size
+        self._rows: dict[Seq, Row] = {}
+        self._order: list[Seq] = []
+        """A heap of rows, some of them gone."""
+        self._lanes: dict[UserName, Lane] = {}
+        self._loaded = 0
+        self._over = 0
+        self._hungry: dict[UserName, None] = {}
+        """Lanes that would move if their head were in memory."""
+        self._to_route: dict[UserName, None] = {}
+        self._reading: tuple[Reading, Seq] | None = None
+        """With the newest row announced when it began."""
+        self._full = False
+        """The index was full: a quarter of it is to be free before it is filled again."""
+        self._gone_meanwhile: set[Seq] = set()
+
+    # What stands in it.
+
+    @property
+    def waiting(self) -> int:
+        """Messages in it, on disk; an estimate until all of it has been read."""
+        known = len(self._rows) - self._over
+        return max(known, self._size) if self._behind or any(lane.cut for lane in self._lanes.values()) else known
+
+    @property
+    def in_memory(self) -> int:
+        """Messages whose bodies are in memory."""
+        return self._loaded
+
+    @property
+    def in_doubt(self) -> int:
+        """Messages that perhaps have arrived."""
+        return sum(lane.doubts for lane in self._lanes.values())
+
+    @property
+    def oldest(self) -> float:
+        """When the first message was accepted (wall-clock seconds); 0: unknown, or none waits."""
+        row = self._rows.get(self._lowest())
+        return row.accepted if row is not None else 0.0
+
+    def holds(self, seq: Seq) -> bool:
+        """Tell whether memory knows this row."""
+        return seq in self._rows
+
+    def doubts(self, seq: Seq) -> bool:
+        """Tell whether this row is in doubt."""
+        return seq in self._rows and self._rows[seq].doubt
+
+    @property
+    def floor(self) -> Seq:
+        """No row below this one is left in the queue, announced or read."""
+        low = self._lowest()
+        return min(low, Seq(self._read_to + 1)) if self._behind else low
+
+    def _lowest(self) -> Seq:
+        """The first row in memory."""
+        while self._order and self._order[0] not in self._rows:
+            heapq.heappop(self._order)
+        return self._order[0] if self._order else Seq(self._top + 1)
+
+    # What comes in.
+
+    def add(self, message: StoredMessage) -> None:
+        """A row has been committed, and is announced."""
+        seq = message.seq
+        self._size += 1
+        self._top = max(self._top, seq)
+        if self._behind or seq in self._rows or seq <= self._read_to or seq in self._ending:
+            return  # it was read already, or will be
+        if len(self._rows) >= self._index:
+            self._behind = True
+            return
+        lane = self._lane(message.envelope.recipient)
+        if not lane.cut:
+            self._insert(message, lane, doubt=False)
+
+    def next_read(self) -> Reading | None:
+        """What is to be read now; then `page` or `read_failed` follows."""
+        if self._reading is not None:
+            return None
+        reading = self._choose_read()
+        if reading is not None:
+            self._reading = (reading, self._top)
+        return reading
+
+    def _choose_read(self) -> Reading | None:
+        low = self._lowest()
+        first = self._rows.get(low)
+        if first is not None and first.message is None and self._hungry.pop(first.lane.recipient, 0) is None:
+            return Reading(Seq(0), 1, (low,))  # the oldest of all never waits for room
+        unread = Reading(self._read_to, PAGE) if self._behind and self._has_room() else None
+        if unread is not None and self._read_to + 1 < low:
+            return unread  # it keeps the floor down
+        if self._loaded > self._window // 2:
+            return None
+        seqs = self._missing()
+        return Reading(Seq(0), len(seqs), seqs) if seqs else unread
+
+    def _has_room(self) -> bool:
+        """Tell whether the index can take more."""
+        if self._full and len(self._rows) <= self._index * 3 // 4:
+            self._full = False
+        elif not self._full and len(self._rows) >= self._index:
+            self._full = not self._cut_longest()
+        return not self._full
+
+    def page(self, messages: Sequence[StoredMessage], more: bool) -> None:
+        """What was read; `more`: the queue goes on behind it."""
+        if self._reading is None:
+            return
+        (reading, top), self._reading = self._reading, None
+        if reading.seqs:
+            self._load(reading.seqs, messages)
+        else:
+            self._read_on(reading, messages, more, top)
+        self._gone_meanwhile.clear()
+
+    def read_failed(self) -> None:
+        """Nothing was read; `next_read` asks again."""
+        if self._reading is not None:
+            (reading, _), self._reading = self._reading, None
+            for seq in reading.seqs:
+                if seq in self._rows:
+                    self._touch(self._rows[seq].lane)
+
+    def read_anew(self) -> None:
+        """Look at the whole queue on disk again: what memory does not know of it comes in."""
+        self._read_to = Seq(0)
+        self._behind = True
+        for lane in self._lanes.values():
+            lane.cut = Seq(0)
+
+    def _load(self, seqs: Sequence[Seq], messages: Sequence[StoredMessage]) -> None:
+        found = {message.seq: message for message in messages}
+        for seq in seqs:
+            row = self._rows.get(seq)
+            if row is None or row.message is not None or row.phase is Phase.OVER:
+                continue
+            if seq in found:
+                row.message = found[seq]
+                self._loaded += 1
+            elif row.phase is Phase.WAITING:
+                self.gone(seq)  # damaged, and put aside
+        for recipient in {self._rows[seq].lane.recipient: None for seq in seqs if seq in self._rows}:
+            self._touch(self._lanes[recipient])
+
+    def _read_on(self, reading: Reading, messages: Sequence[StoredMessage], more: bool, top: Seq) -> None:
+        last = reading.after
+        for message in messages:
+            seq = message.seq
+            if seq not in self._rows and seq not in self._gone_meanwhile and seq not in self._ending:
+                if len(self._rows) >= self._index:
+                    more = True
+                    break
+                lane = self._lane(message.envelope.recipient)
+                if not lane.cut or seq < lane.cut:
+                    self._insert(message, lane, self._may_have_arrived(seq))
+            last = seq
+        if reading.after != self._read_to:
+            return  # it was set back meanwhile
+        if more:
+            self._read_to = max(last, self._read_to)
+            return
+        # All that was announced when the reading began was on disk then, and has been seen.
+        self._read_to = max(last, top)
+        self._behind = self._top > self._read_to
+        self._size = len(self._rows) - self._over
+
+    def _may_have_arrived(self, seq: Seq) -> bool:
+        """Tell whether a row that is found on disk is in doubt."""
+        return False
+
+    def _insert(self, message: StoredMessage, lane: Lane, doubt: bool) -> None:
+        row = Row(message, lane, doubt)
+        ahead = len(lane.seqs)
+        near = ahead < LANE_WINDOW and (not ahead or self._rows[lane.seqs[-1]].message is not None)
+        if near and self._loaded < self._window and self._useful(lane):
+            row.message = message
+            self._loaded += 1
+        self._rows[row.seq] = row
+        heapq.heappush(self._order, row.seq)
+        lane.doubts += doubt
+        if not lane.seqs or row.seq > lane.seqs[-1]:
+            lane.seqs.append(row.seq)
+        else:
+            lane.seqs = deque(sorted((*lane.seqs, row.seq)))
+        self._touch(lane)
+
+    def _lane(self, recipient: UserName) -> Lane:
+        lane = self._lanes.get(recipient)
+        if lane is None:
+            lane = self._lanes[recipient] = Lane(recipient)
+        return lane
+
+    def _missing(self) -> tuple[Seq, ...]:
+        """Rows at the heads of lanes that could move if they were in memory."""
+        seqs: list[Seq] = []
+        for recipient in tuple(self._hungry):
+            if len(seqs) >= PAGE // 2:
+                break
+            del self._hungry[recipient]
+            lane = self._lanes.get(recipient)
+            if lane is not None and self._useful(lane):
+                ahead = islice(lane.seqs, LANE_WINDOW // 2)
+                seqs += [seq for seq in ahead if self._rows[seq].message is None]
+        return tuple(seqs)
+
+    def _cut_longest(self) -> bool:
+        """Make room in the index at the cost of the longest lane; False: none is that long."""
+        lane = max(self._lanes.values(), key=lambda one: len(one.seqs))
+        if len(lane.seqs) <= self._index // 2:
+            return False
+        cut = Seq(0)
+        while len(lane.seqs) > max(1, self._index // 4) and self._rows[lane.seqs[-1]].phase is Phase.WAITING:
+            row = self._rows[lane.seqs[-1]]
+            if row.doubt and not self._may_have_arrived(row.seq):
+                break  # only memory knows of this doubt
+            cut = lane.seqs.pop()
+            self._unload(row)
+            lane.doubts -= row.doubt
+            del self._rows[cut]
+        lane.cut = min(cut, lane.cut) if lane.cut and cut else cut or lane.cut
+        return cut != 0
+
+    # Lanes: what can be done with each.
+
+    def _useful(self, lane: Lane) -> bool:
+        """Tell whether its messages are worth having in memory now."""
+        return not lane.staying and not lane.resting
+
+    def _routes(self, lane: Lane) -> bool:
+        """Tell whether it is to be routed anew."""
+        return True
+
+    def _free(self, row: Row) -> bool:
+        """Tell whether a row of such a lane may go elsewhere."""
+        return not row.doubt
+
+    def _can_send(self, lane: Lane) -> None:
+        """Its head waits, in memory, and is not to be routed."""
+
+    def _touch(self, lane: Lane) -> None:
+        """Something changed with it: see what can be done now."""
+        if not lane.seqs:
+            if lane.cut:
+                self._read_from(lane.cut)
+            if not lane.busy:
+                self._lanes.pop(lane.recipient, None)
+        elif lane.busy or not self._useful(lane):
+            return
+        elif self._rows[lane.seqs[0]].message is None:
+            self._hungry[lane.recipient] = None
+        elif self._routes(lane):
+            self._to_route[lane.recipient] = None
+        else:
+            self._can_send(lane)
+
+    def _read_from(self, cut: Seq) -> None:
+        """The rows that were skipped are looked for again."""
+        cuts = [lane.cut for lane in self._lanes.values() if lane.cut]
+        self._read_to = min(self._read_to, Seq(min(cut, *cuts) - 1))
+        self._behind = True
+        for lane in self._lanes.values():
+            lane.cut = Seq(0)
+
+    def _touch_all(self) -> None:
+        for lane in tuple(self._lanes.values()):
+            if not self._useful(lane):
+                self._shed(lane)
+            self._touch(lane)
+
+    def _shed(self, lane: Lane) -> None:
+        """It will not move for a while: its messages are left on the disk, unless there is room enough."""
+        if self._loaded > self._window // 4:
+            for seq in islice(lane.seqs, LANE_WINDOW * 2):
+                self._unload(self._rows[seq])
+
+    def _unload(self, row: Row) -> None:
+        if row.message is not None and row.phase in (Phase.WAITING, Phase.OVER):
+            row.message = None
+            self._loaded -= 1
+
+    def rest(self, lane: Lane, now: float, seconds: float) -> None:
+        """Leave a lane alone for a while."""
+        lane.resting = True
+        self.rests.set(lane.recipient, now + seconds)
+        self._shed(lane)
+
+    def wake(self, now: float) -> None:
+        """Time has passed: lanes that have rested go on."""
+        for recipient in self.rests.due(now):
+            lane = self._lanes.get(recipient)
+            if lane is not None and lane.resting:
+                lane.resting = False
+                self._touch(lane)
+
+    # Routing anew.
+
+    def to_route(self) -> list[StoredMessage]:
+        """Take messages to ask the Router about, in order for each recipient; each is settled later."""
+        taken: list[StoredMessage] = []
+        for recipient in tuple(self._to_route):
+            if len(taken) >= ROUTE_AT_ONCE:
+                break
+            del self._to_route[recipient]
+            lane = self._lanes.get(recipient)
+            if lane is None or lane.busy or not self._useful(lane) or not self._routes(lane):
+                continue
+            for seq in tuple(islice(lane.seqs, 2 * LANE_WINDOW)):
+                row = self._rows[seq]
+                if row.message is None or not self._free(row) or row.phase is not Phase.WAITING:
+                    break
+                self._hold(row)
+                taken.append(row.message)
+            if not lane.busy:
+                self._touch(lane)
+        return taken
+
+    def leaves_when_searched(self, seq: Seq) -> bool:
+        """Tell whether a held row goes to the unrouted where the Router has to search."""
+        return False
+
+    def stay(self, seq: Seq, now: float) -> None:
+        """A held row stays where it is: there is no other way for it now."""
+        row = self._rows.get(seq)
+        if row is not None and row.phase is Phase.HELD:
+            self._stay(row.lane, now)
+            self.release(seq)
+
+    def _stay(self, lane: Lane, now: float) -> None:
+        lane.staying = True
+
+    def again(self, seq: Seq, now: float) -> None:
+        """Router or Storage failed on a held row: a little later once more."""
+        row = self._rows.get(seq)
+        if row is not None and row.phase is Phase.HELD:
+            self.rest(row.lane, now, AGAIN_AFTER * (1 + self._random.random()))
+            self.release(seq)
+
+    def release(self, seq: Seq) -> None:
+        """A held row goes back into its place."""
+        row = self._rows.get(seq)
+        if row is not None and row.phase is Phase.HELD:
+            row.phase = Phase.WAITING
+            row.lane.busy -= 1
+            if not row.lane.busy:
+                if not self._useful(row.lane):
+                    self._shed(row.lane)
+                self._touch(row.lane)
+
+    def hold(self, seq: Seq) -> bool:
+        """Hold a waiting row: it is about to end. False: it is not here, or something else goes on with it."""
+        row = self._rows.get(seq)
+        if row is None or row.phase is not Phase.WAITING:
+            return False
+        self._hold(row)
+        return True
+
+    def _hold(self, row: Row) -> None:
+        row.phase = Phase.HELD
+        row.lane.busy += 1
+
+    def gone(self, seq: Seq) -> None:
+        """The row is in this queue no more."""
+        if self._reading is not None:
+            self._gone_meanwhile.add(seq)
+        row = self._rows.pop(seq, None)
+        if row is None:
+            return
+        self._size = max(0, self._size - 1)
+        lane = row.lane
+        if row.phase is Phase.OVER:
+            self._over -= 1
+            return
+        if row.phase is not Phase.WAITING:
+            lane.busy -= 1
+            row.phase = Phase.WAITING
+        self._unload(row)
+        lane.doubts -= row.doubt
+        self._take_out(lane, seq)
+        self._touch(lane)
+
+    def _take_out(self, lane: Lane, seq: Seq) -> None:
+        if lane.seqs and lane.seqs[0] == seq:
+            lane.seqs.popleft()
+        else:
+            lane.seqs.remove(seq)
+
+    def route_again(self, names: Iterable[UserName]) -> None:
+        """The Router may know more now; none given: of all recipients."""
+        for recipient in tuple(names) or tuple(self._lanes):
+            lane = self._lanes.get(recipient)
+            if lane is not None and lane.staying:
+                lane.staying = False
+                self._touch(lane)
