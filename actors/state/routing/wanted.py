@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from random import Random
+from typing import Protocol
 
 from actors.model import NodeName, UserName
 from actors.state.routing.lapsing import Lapsing
@@ -52,10 +53,21 @@ class Senders:
         return max(0.0, until - now - 60.0 + self._pause)
 
 
+class Noticed(Protocol):
+    """Who watches out for names in what others tell: `state.routing.summaries`."""
+
+    def watch(self, name: UserName) -> None:
+        """Notice when somebody seems to have this name."""
+
+    def unwatch(self, name: UserName) -> None:
+        """Notice it no longer."""
+
+
 class WantedNames:
     """Which names are to be looked for, and when. Times are monotonic seconds."""
 
-    def __init__(self, random: Random, limit: int = LIMIT) -> None:
+    def __init__(self, random: Random, noticed: Noticed | None = None, limit: int = LIMIT) -> None:
+        self._noticed = noticed
         self._random = random
         self._limit = limit
         self._names: dict[UserName, WantedName] = {}
@@ -76,6 +88,8 @@ class WantedNames:
             self.overflowed = True
             return
         self._names[name] = wanted = WantedName()
+        if self._noticed is not None:
+            self._noticed.watch(name)
         self._await(name, wanted, home)
         self._turns.set(name, now + max(wait, self._senders.charge(sender, now)))
 
@@ -137,6 +151,8 @@ class WantedNames:
             return False
         self._leave(name, wanted)
         self._turns.drop(name)
+        if self._noticed is not None:
+            self._noticed.unwatch(name)
         return True
 
     def waiting_for(self, homes: Iterable[NodeName]) -> list[UserName]:
