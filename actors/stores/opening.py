@@ -158,6 +158,7 @@ def begin_anew(sound: Sound) -> Sound:
     try:
         Meta(sound.connection).put("incarnation", incarnation)
     except DatabaseError as error:
+        sound.connection.close()
         raise StoreError(f"Cannot write to the database: {error}. Look at the disk.") from error
     return sound._replace(opened=msgspec.structs.replace(sound.opened, incarnation=incarnation.decode()))
 

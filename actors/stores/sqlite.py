@@ -18,7 +18,7 @@ from actors.stores.connection import Connect, Connection, Sqlite3Connection
 from actors.stores.home import MOST_IDS
 from actors.stores.lock import FolderLock
 from actors.stores.opening import DATABASE, Opening, begin_anew, mark_damaged
-from actors.stores.port import Alarm, StoreError
+from actors.stores.port import Alarm
 from actors.stores.tables import Sound, TableStore
 from actors.stores.witness import Witness
 
@@ -42,8 +42,7 @@ class Folder:
             raise
         try:
             sound = self._testified(sound)
-        except StoreError:
-            sound.connection.close()
+        except BaseException:
             self.release()
             raise
         self._ballast.hold()
