@@ -1,0 +1,81 @@
+"""The queues of mail that goes elsewhere, and where a message goes once it is on disk."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from actors.messages.client_manager import MailStored
+from actors.messages.storage import QueueSize
+from actors.model import UNROUTED, NodeName, QueueName, Seq, StoredMessage, neighbour_queue, queue_node, queue_user
+from actors.server_manager.core import Core
+from actors.state.link_queue import LinkQueue
+from actors.state.mail_queue import MailQueue
+
+
+class Custody:
+    """All queues but mailboxes, as memory knows them."""
+
+    def __init__(self, core: Core) -> None:
+        self._core = core
+        self._mail: list[StoredMessage] = []
+        self._early: list[tuple[QueueName, StoredMessage]] = []
+        self.ending: set[Seq] = set()
+        """Rows that are being ended, wherever they stand."""
+        self.links: dict[NodeName, LinkQueue] = {}
+        self.unrouted = MailQueue(UNROUTED, core.random, self.ending, start=Seq(0))
+        self.started = False
+        self.last_seq = Seq(0)
+        """The newest row when this run began."""
+        self.fresh: list[LinkQueue] = []
+        """Queues made since `Forwarding` looked last."""
+
+    def start(self, last_seq: Seq, queues: Sequence[QueueSize]) -> None:
+        """Take over what the disk has; what was announced before is put behind it."""
+        self.started = True
+        self.last_seq = last_seq
+        sizes = {queue.queue: queue.messages for queue in queues}
+        self.unrouted = MailQueue(UNROUTED, self._core.random, self.ending, start=last_seq, size=sizes.pop(UNROUTED, 0))
+        for name, size in sizes.items():
+            node = queue_node(name)
+            if node is not None:
+                self._open(node, size)
+        early, self._early = self._early, []
+        for queue, message in early:
+            self.placed(queue, message)
+
+    def placed(self, queue: QueueName, message: StoredMessage) -> None:
+        """A message has been committed to this queue: its next holder in this node hears of it."""
+        node = queue_node(queue)
+        if queue_user(queue) is not None:
+            self._mail.append(message)
+        elif not self.started:
+            self._early.append((queue, message))
+        elif queue == UNROUTED:
+            self.unrouted.add(message)
+        elif node is not None:
+            self.link(node).add(message)
+
+    def link(self, node: NodeName) -> LinkQueue:
+        """The queue of a neighbour, made if need be."""
+        return self.links.get(node) or self._open(node, 0)
+
+    def _open(self, node: NodeName, size: int) -> LinkQueue:
+        queue = LinkQueue(neighbour_queue(node), self._core.random, self.ending, start=self.last_seq, size=size)
+        self.links[node] = queue
+        self.fresh.append(queue)
+        return queue
+
+    def queues(self) -> Iterator[MailQueue]:
+        """All of them."""
+        yield from self.links.values()
+        yield self.unrouted
+
+    def holder(self, seq: Seq) -> MailQueue | None:
+        """The queue that has this row in memory."""
+        return next((queue for queue in self.queues() if queue.holds(seq)), None)
+
+    def flush(self) -> None:
+        """Tell ClientManager of mail for users here."""
+        if self._mail:
+            mail, self._mail = tuple(self._mail), []
+            self._core.refs.client_manager.tell(MailStored(mail))

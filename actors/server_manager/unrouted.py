@@ -1,0 +1,47 @@
+"""Mail without a way: it waits, on disk, until the Router knows more of its recipient (PROTOCOL 22)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from actors.model import UserName
+from actors.server_manager.core import Core
+from actors.server_manager.custody import Custody
+from actors.server_manager.rerouting import Rerouting
+
+ASK_ALL = 600.0
+"""Seconds after which the Router is asked about all of them again, whatever it told: nothing waits for a lost word."""
+
+
+class Unrouted:
+    """The queue of the unrouted.
+
+    After a start all of it is routed again. A message stored here while the Router already finds its way could miss
+    the word: so each recipient is asked for once more when his first message is here; what the Router promises then
+    comes later than its answer.
+    """
+
+    def __init__(self, core: Core, custody: Custody, rerouting: Rerouting) -> None:
+        self._core = core
+        self._custody = custody
+        self._rerouting = rerouting
+
+    def start(self) -> None:
+        """The queue is known: all of it is read and routed."""
+        self._core.after(ASK_ALL, self._ask_all)
+
+    def route_again(self, names: Iterable[UserName]) -> None:
+        """For these recipients, or all if none is given, it makes sense to ask again."""
+        self._custody.unrouted.route_again(names)
+
+    def flush(self) -> None:
+        """Read on, route what may have a way now."""
+        if self._custody.started:
+            self._custody.unrouted.wake(self._core.now())
+            self._rerouting.serve(self._custody.unrouted)
+
+    def _ask_all(self) -> None:
+        self._core.after(ASK_ALL, self._ask_all)
+        for queue in self._custody.queues():
+            queue.route_again(())
+            queue.read_anew()
