@@ -17,6 +17,7 @@ from actors.state.digest import ha1
 from tests.apps.nodes import run
 from tests.apps.real_node import Exchanged, RealNode, exchange, started_in_vain, url
 from tests.faults.node import angarium
+from tests.faults.phones import wait_until
 from tests.sip_adapter.packets import packet
 
 PASSWORD = "-".join(("open", "sesame", "4711"))
@@ -25,7 +26,11 @@ READY = r"ready n1 udp://127\.0\.0\.1:[1-9]\d+ tcp://127\.0\.0\.1:[1-9]\d+ http:
 IDLE_MB = 90.0
 """What an idle node may take: it is held to 70, and the rest is for other Pythons and libraries."""
 
+WATCHDOG = 3
+"""Seconds without a sign of life that count as hanging: a busy machine does not take as many."""
+
 HANGING = """
+import os
 import threading
 from actors.messages.router import RouteMessages
 from actors.router import Router
@@ -34,12 +39,16 @@ from sip_adapter.adapter import SipAdapter
 class HangingRouter(Router):
     def handle(self, message):
         if isinstance(message, RouteMessages):
-            threading.Event().wait()
+            hang()
         super().handle(message)
 
 class HangingAdapter(SipAdapter):
     def datagrams(self, batch):
-        threading.Event().wait()
+        hang()
+
+def hang():
+    os.write(2, b"now it hangs\\n")
+    threading.Event().wait()
 """
 
 
@@ -226,7 +235,7 @@ def test_a_hanging_actor_ends_the_process_with_70(tmp_path: Path, flag: str, nam
         send_one(node)
         assert node.wait(within=60) == 70
     errors = node.errors.read_text()
-    assert re.search(f"the node ends: ({actors}) has not answered for 1 s", errors)
+    assert re.search(f"the node ends: ({actors}) has not answered for {WATCHDOG} s", errors)
     assert "hanging.py" in errors
 
 
@@ -243,6 +252,7 @@ def test_supervised_a_hanging_node_serves_again(tmp_path: Path) -> None:
 def test_a_hanging_actor_does_not_keep_it_from_stopping(tmp_path: Path) -> None:
     with hanging(tmp_path, "--router", "HangingRouter", "--watchdog", "0") as node:
         send_one(node)
+        assert wait_until(lambda: "now it hangs" in node.errors.read_text(), 30.0)
         assert node.process is not None
         node.process.send_signal(signal.SIGTERM)
         assert node.wait(within=60) == 70
@@ -253,7 +263,7 @@ def hanging(folder: Path, flag: str, name: str, *more: str) -> RealNode:
     """A node with an actor that hangs at the first message."""
     (folder / "hanging.py").write_text(HANGING)
     part = f"{folder / 'hanging.py'}:{name}"
-    return RealNode(folder / "data", args=("--open", "--watchdog", "1", flag, part, *more))
+    return RealNode(folder / "data", args=("--open", "--watchdog", str(WATCHDOG), flag, part, *more))
 
 
 def send_one(node: RealNode) -> None:
