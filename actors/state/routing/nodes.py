@@ -8,6 +8,9 @@ no circle. With the same number a metric never grows, so a node whose ways have 
 number: it tells `NodeRoute(node, number wanted, 255)`, "by me there is no way (for you); I want that number". Whoever
 has a way with a lower number passes that on towards the node itself, which draws the number; the answer goes back to
 those who asked and nobody else. A node that restarted with a low number hears what is wanted of it, and draws that.
+
+A link is two, one each way, which come and go by themselves: so a node whose link comes up asks the neighbour for its
+whole table, `NodeRoute(neighbour, 0, 255)`; what that one told before is not believed.
 """
 
 from __future__ import annotations
@@ -76,6 +79,8 @@ class NodeTable:
         """Told to one neighbour, by slot."""
         self._whole: set[int] = set()
         """Neighbours that are told everything next time."""
+        self._greet: set[int] = set()
+        """Neighbours that are asked for everything next time."""
         self._moved: dict[NodeName, None] = {}
         self._forgotten: tuple[NodeName, ...] = ()
         self._asking = False
@@ -127,7 +132,7 @@ class NodeTable:
     # What happens.
 
     def neighbour_up(self, node: NodeName, now: float) -> None:
-        """A link stands: the neighbour is told everything. One that is up already counts as gone in between."""
+        """A link stands: the neighbour is told and asked for everything. One that is up was gone in between."""
         if node in self._slots:
             self.neighbour_down(node, now)
         if "" in self._neighbours:
@@ -139,6 +144,7 @@ class NodeTable:
             self._extra.append({})
         self._slots[node] = slot
         self._whole.add(slot)
+        self._greet.add(slot)
 
     def neighbour_down(self, node: NodeName, now: float) -> None:
         """A link fell: what that neighbour said holds no longer."""
@@ -157,6 +163,7 @@ class NodeTable:
         self._neighbours[slot] = NodeName("")
         self._extra[slot] = {}
         self._whole.discard(slot)
+        self._greet.discard(slot)
 
     def heard(self, neighbour: NodeName, items: Iterable[NodeRoute], now: float) -> None:
         """A neighbour told of its ways; what one says that is not up does not count."""
@@ -191,7 +198,9 @@ class NodeTable:
             self._extra[slot].update(dict.fromkeys(item.node for item in items))
 
     def _heard_of_me(self, slot: int, item: NodeRoute) -> None:
-        if item.metric >= NO_WAY - 1:
+        if item.metric >= NO_WAY - 1 and not item.number:
+            self._whole.add(slot)
+        elif item.metric >= NO_WAY - 1:
             self._number = max(self._number, item.number)
             self._extra[slot][self._me] = None
         elif item.number > self._number:
@@ -316,9 +325,12 @@ class NodeTable:
                 items = tuple([self._question(item, slot) for item in items])
             if more:
                 items = (*items, *[self._question(item, slot) for item in more])
+            if slot in self._greet:
+                items = (NodeRoute(node, 0, NO_WAY, 0), *items)
             if items:
                 updates[node] = items
         self._whole.clear()
+        self._greet.clear()
         return updates
 
     def take_way_changes(self) -> tuple[tuple[NodeName, NodeName], ...]:

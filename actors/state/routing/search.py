@@ -121,8 +121,9 @@ class Searches:
         epoch = self._ours(step.name)
         record = self._records.get(step.search)
         if record is not None:
-            record.done.add(neighbour)
-            self._reply(neighbour, step, UNKNOWN)
+            if neighbour != record.parent:  # the one who asked first is answered when this branch is done
+                record.done.add(neighbour)
+                self._reply(neighbour, step, UNKNOWN)
         elif epoch:
             answer = SearchAnswer(step.search, step.name, FOUND, step.budget, self._me, epoch, 0, step.seen)
             self._out.append((neighbour, answer))

@@ -33,7 +33,8 @@ class _Held(msgspec.Struct, gc=False):
     """The last change, for who lacks no more than that."""
     whole: Summary | None = None
     """All of it, if it was made or came in one part."""
-    asked: float = -ASK_AGAIN
+    newest: int = 0
+    """The version that the next hop says it has."""
 
 
 class _Parts(msgspec.Struct):
@@ -61,6 +62,8 @@ class Summaries:
         self._parts: dict[NodeName, _Parts] = {}
         self._wants: dict[NodeName, NodeName] = {}
         """Node to be asked about, and whom to ask; empty: the next hop."""
+        self._asked: dict[NodeName, float] = {}
+        """When a version was asked for that must exist, the oldest question first."""
         self._out: dict[NodeName, list[SummaryContent]] = {}
         self._watched: dict[int, dict[UserName, None]] = {}
         self._hits: dict[UserName, None] = {}
@@ -136,12 +139,13 @@ class Summaries:
         for node, hop in ways:
             held = self._hold(node)
             held.hop = hop
+            held.newest = 0
             if hop:
                 self._wants[node] = NodeName("")
             else:
                 self._wants.pop(node, None)
 
-    def told(self, neighbour: NodeName, items: Iterable[NodeRoute], now: float) -> None:
+    def told(self, neighbour: NodeName, items: Iterable[NodeRoute]) -> None:
         """A neighbour told of its ways, and which versions it has; after `follow` with what that changed."""
         held_here = self._held
         for item in items:
@@ -150,8 +154,10 @@ class Summaries:
                 continue
             if item.node == self._me:
                 self._outdo(item.version)
-            elif held.hop == neighbour and held.asked + ASK_AGAIN <= now:
-                self._wants[item.node] = NodeName("")
+            elif held.hop == neighbour:
+                held.newest = item.version
+                if item.node not in self._asked:
+                    self._wants[item.node] = NodeName("")
 
     def heard(self, neighbour: NodeName, summary: Summary) -> None:
         """A neighbour sent a summary, a part or a change of one."""
@@ -195,7 +201,7 @@ class Summaries:
         old = self._sets.get(node, NOTHING)
         self._sets[node] = hashes
         held.version, held.change, held.whole = version, change, whole
-        held.asked = -ASK_AGAIN
+        self._asked.pop(node, None)
         self._wants.pop(node, None)
         self._notice(hashes - old)
         self._push(node, held, neighbour)
@@ -250,29 +256,41 @@ class Summaries:
         """These nodes are gone for good (`NodeTable.take_forgotten`)."""
         for node in nodes:
             if node != self._me:
-                for table in (self._held, self._sets, self._wants, self._parts):
+                for table in (self._held, self._sets, self._wants, self._asked, self._parts):
                     table.pop(node, None)
 
     # What is told.
 
     @property
     def pending(self) -> bool:
-        """Tell whether `take_updates` has anything to tell."""
+        """Tell whether `take_updates` has anything to tell (but for what is asked again)."""
         return bool(self._out or self._wants or self._added or self._removed)
+
+    def next_deadline(self) -> float | None:
+        """Tell when something that did not come is to be asked for again; None: nothing is missing."""
+        return next((asked + ASK_AGAIN for asked in self._asked.values()), None)
 
     def take_updates(self, now: float) -> dict[NodeName, tuple[SummaryContent, ...]]:
         """Take what each neighbour is to be told and asked; what changed here since the last time is a new version."""
         if self._added or self._removed:
             self._next_version()
+        self._ask(now)
+        out, self._out = self._out, {}
+        return {neighbour: tuple(contents) for neighbour, contents in out.items()}
+
+    def _ask(self, now: float) -> None:
+        for node in [node for node, asked in self._asked.items() if asked + ASK_AGAIN <= now]:
+            del self._asked[node]
+            self._wants.setdefault(node, NodeName(""))
         for node, whom in self._wants.items():
             held = self._held[node]
             target = whom or held.hop
             if target:
-                held.asked = now
+                self._asked.pop(node, None)
+                if whom or held.newest > held.version:
+                    self._asked[node] = now
                 self._out.setdefault(target, []).append(SummaryWanted(node, held.version))
         self._wants.clear()
-        out, self._out = self._out, {}
-        return {neighbour: tuple(contents) for neighbour, contents in out.items()}
 
     def _next_version(self) -> None:
         held = self._held[self._me]
