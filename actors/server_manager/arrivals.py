@@ -77,9 +77,7 @@ class Arrivals:
         arrival = Arrival(node, request, carry)
         if not _is_sound(carry):
             self._links.answer(request, 403, "Not a hand-over as it should be")
-        elif (
-            envelope.routing is not None and envelope.routing.origin == self._core.node and not self._is_ours(envelope)
-        ):
+        elif self._is_forged(envelope):
             self._core.count("messages_forged_total")
             self._links.answer(request, 403, "Not a message of this node")
         elif carry.life <= 0:
