@@ -112,16 +112,17 @@ class Forwarding:
 
     def _answered(self, node: NodeName, queue: LinkQueue, message: StoredMessage, answer: LinkAnswered) -> None:
         core, seq, now = self._core, message.seq, self._core.now()
-        if not answer.answered:
-            queue.unanswered(seq, now)
+        refused = answer.status in REFUSALS and (answer.answered or _never_went_out(queue, seq, answer))
+        if not answer.answered and not refused:
+            queue.unanswered(seq, now, answer.retry_after)
         elif answer.status // 100 == 2:
             queue.accepted(seq)
             self._over.append(seq)
             core.step(Step.FORWARDED, message.envelope.id, node)
             core.count("messages_forwarded_total")
-        elif answer.status in REFUSALS and message.expires <= core.node_time():
+        elif refused and message.expires <= core.node_time():
             queue.outlived(seq, now)
-        elif answer.status in REFUSALS:
+        elif refused:
             self._tell_router(node, message, answer)
             queue.refused(seq)
         else:
@@ -130,7 +131,7 @@ class Forwarding:
     def _tell_router(self, node: NodeName, message: StoredMessage, answer: LinkAnswered) -> None:
         core, envelope = self._core, message.envelope
         home = NodeName(envelope.routing.home if envelope.routing is not None else "")
-        core.refs.router.tell(RouteFailed(node, envelope.recipient, home, answer.status))
+        core.refs.router.tell(RouteFailed(node, envelope.recipient, home, answer.status, envelope.sender))
         core.step(Step.WAITING, envelope.id, f"{node} answered {answer.status} {answer.reason}")
         core.count(f'messages_turned_back_total{{status="{answer.status}"}}')
 
@@ -172,6 +173,11 @@ class Forwarding:
         if self._timer is not None:
             self._timer.cancel()
         self._timer = self._core.after(due - now, _look)
+
+
+def _never_went_out(queue: LinkQueue, seq: Seq, answer: LinkAnswered) -> bool:
+    """Tell whether a message was too large for the link: as good as a refusal, if it never went another way."""
+    return answer.status == 513 and not queue.doubts(seq)
 
 
 def _look() -> None:

@@ -61,6 +61,7 @@ class Mail:
     def link_up(self, node: NodeName) -> None:
         """A neighbour can be sent to."""
         self.forwarding.link_up(node)
+        self.unrouted.link_up()
 
     def link_down(self, node: NodeName) -> None:
         """It cannot any more; every request to it has had its end."""

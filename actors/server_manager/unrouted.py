@@ -18,13 +18,19 @@ class Unrouted:
 
     After a start all of it is routed again. A message stored here while the Router already finds its way could miss
     the word: so each recipient is asked for once more when his first message is here; what the Router promises then
-    comes later than its answer.
+    comes later than its answer. But nothing is asked before a link stood once in this run: a Router that has heard of no
+    neighbour takes everybody else for unknown.
     """
 
     def __init__(self, core: Core, custody: Custody, rerouting: Rerouting) -> None:
         self._core = core
         self._custody = custody
         self._rerouting = rerouting
+        self._asks = False
+
+    def link_up(self) -> None:
+        """There is a neighbour: from now on the Router can tell "unknown" from "not known yet"."""
+        self._asks = True
 
     def start(self) -> None:
         """The queue is known: all of it is read and routed."""
@@ -36,7 +42,7 @@ class Unrouted:
 
     def flush(self) -> None:
         """Read on, route what may have a way now."""
-        if self._custody.started:
+        if self._asks and self._custody.started:
             self._custody.unrouted.wake(self._core.now())
             self._rerouting.serve(self._custody.unrouted)
 

@@ -176,13 +176,13 @@ class LinkQueue(MailQueue):
             self._doubt(row, doubt or row.doubt)
             self._back_off(row.lane, now, retry_after)
 
-    def unanswered(self, seq: Seq, now: float) -> None:
+    def unanswered(self, seq: Seq, now: float, retry_after: float = 0.0) -> None:
         """It may have arrived: in doubt."""
         row = self._land(seq)
         if row is not None:
             self._doubt(row, True)
             if self.way is Way.UP:
-                self._back_off(row.lane, now, 0.0)
+                self._back_off(row.lane, now, retry_after)
             self._touch(row.lane)
 
     def refused(self, seq: Seq) -> None:
