@@ -33,9 +33,11 @@ class Confirmations:
                 self._tries[name] = 0
                 self._turns.set(name, now)
 
-    def suspect(self, name: UserName) -> None:
+    def suspect(self, name: UserName, now: float) -> None:
         """A summary of another node has it, or a name of the same hash: one short search shall tell."""
-        if name not in self._tries and len(self._near) < LIMIT:
+        if name in self._tries:
+            self._turns.set(name, now)
+        elif len(self._near) < LIMIT:
             self._near[name] = None
 
     def due(self, now: float, room: int) -> list[UserName]:

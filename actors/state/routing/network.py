@@ -204,7 +204,7 @@ class Network:
         if hits:
             self.told.tell_again(hits)
         for name in self.summaries.take_clashes():
-            self.lookout.confirmations.suspect(name)
+            self.lookout.confirmations.suspect(name, now)
 
     def _collect(self, now: float) -> None:
         """Take what the searches have come to, until nothing more follows from it."""
@@ -219,7 +219,8 @@ class Network:
             self.lookout.work(now)
 
     def _tell_summaries(self, now: float) -> None:
-        if self.summaries.pending and now >= self._summaries_told + self._settings.summaries_interval:
+        due = self._summaries_due()
+        if due is not None and now >= due:
             self._summaries_told = now
             for node, contents in self.summaries.take_updates(now).items():
                 self._tell(node, contents)
@@ -231,6 +232,11 @@ class Network:
         for node, routes in self.nodes.take_updates(now).items():
             self._tell(node, _in_pieces(routes))
         self.summaries.forget(self.nodes.take_forgotten())
+
+    def _summaries_due(self) -> float | None:
+        if self.summaries.pending:
+            return self._summaries_told + self._settings.summaries_interval
+        return self.summaries.next_deadline()
 
     def _routes_due(self) -> float:
         if self.nodes.pending:
@@ -245,8 +251,7 @@ class Network:
         times = [self.searches.next_deadline(), self.lookout.next_deadline()]
         if self._joined and self._exchanges:
             times.append(self._routes_due())
-            if self.summaries.pending:
-                times.append(self._summaries_told + self._settings.summaries_interval)
+            times.append(self._summaries_due())
         return min((time for time in times if time is not None), default=None)
 
     # For operators.
