@@ -7,11 +7,19 @@ from typing import Any
 from actors.messages.storage import (
     Acknowledgement,
     AcknowledgeMessages,
+    DropMessages,
     EndItem,
     EndMessages,
+    ForgetNeighbour,
+    LinkMark,
+    MoveItem,
+    MoveMessages,
     SaveAccounts,
+    SavedNeighbour,
+    SaveNeighbour,
     SaveProgress,
     SaveRegistration,
+    SettleMove,
     StoreItem,
     StoreMessages,
     StoreResult,
@@ -25,7 +33,9 @@ from actors.model import (
     Envelope,
     Flow,
     MessageId,
+    NodeName,
     Proof,
+    QueueName,
     Seconds,
     Seq,
     UserName,
@@ -141,9 +151,48 @@ def progress(saved: Device, user: UserName = BOB) -> SaveProgress:
     return SaveProgress(reply_to=NOBODY, request=5, user=user, device=saved)
 
 
-def accounts(*names: str, reply_to: Any = NOBODY, request: int = 6) -> SaveAccounts:
-    saved = tuple(Account(UserName(name), "md5", "sha", 1.0) for name in names)
+def accounts(*names: str, reply_to: Any = NOBODY, request: int = 6, **more: Any) -> SaveAccounts:
+    saved = tuple(Account(UserName(name), "md5", "sha", 1.0, **more) for name in names)
     return SaveAccounts(reply_to=reply_to, request=request, accounts=saved)
+
+
+def mark(row: int, *, node: str = "b", incarnation: str = "first", floor: int = 0) -> LinkMark:
+    """A hand-over from a neighbour."""
+    return LinkMark(NodeName(node), incarnation, Seq(row), Seq(floor))
+
+
+def moving(*items: MoveItem) -> MoveMessages:
+    return MoveMessages(reply_to=NOBODY, request=7, items=items)
+
+
+def moved(held: Store, *items: MoveItem) -> tuple[StoreResult, ...]:
+    """Move these and return the results."""
+    (results,) = held.commit([moving(*items)])
+    assert results is not None
+    return results  # type: ignore[return-value]  # of MoveMessages they are StoreResults
+
+
+def drop(*seqs: int) -> DropMessages:
+    return DropMessages(reply_to=NOBODY, request=8, seqs=tuple(map(Seq, seqs)))
+
+
+def settled(account: Account) -> SettleMove:
+    return SettleMove(reply_to=NOBODY, request=9, account=account)
+
+
+def save_neighbour(node: str, address: str) -> SaveNeighbour:
+    return SaveNeighbour(reply_to=NOBODY, request=10, neighbour=SavedNeighbour(NodeName(node), address))
+
+
+def forget_neighbour(node: str) -> ForgetNeighbour:
+    return ForgetNeighbour(reply_to=NOBODY, request=11, node=NodeName(node))
+
+
+def of_queue(held: Store, queue: QueueName) -> list[str]:
+    """The ids in a queue, in order."""
+    messages, more = held.read_queue(queue, Seq(0), 1000, 1 << 30, ())
+    assert not more
+    return [message.envelope.id for message in messages]
 
 
 def stored(held: Store, *items: StoreItem) -> tuple[StoreResult, ...]:
@@ -155,6 +204,4 @@ def stored(held: Store, *items: StoreItem) -> tuple[StoreResult, ...]:
 
 def waiting(held: Store, user: UserName = BOB) -> list[str]:
     """The ids in a mailbox, in order."""
-    messages, more = held.read_queue(mailbox_queue(user), Seq(0), 1000, 1 << 30, ())
-    assert not more
-    return [message.envelope.id for message in messages]
+    return of_queue(held, mailbox_queue(user))

@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 
-from actors.model import Device, MessageId, Seq, UserName
+from actors.messages.storage import MoveItem, StoreOutcome
+from actors.model import Account, Device, MessageId, NodeName, Seq, UserName
 from actors.stores import schema
 from actors.stores.connection import DatabaseDamaged, DatabaseFailed, DatabaseFull, Sqlite3Connection, error_of
 from actors.stores.lock import FolderLock
@@ -30,8 +31,14 @@ from tests.actors.stores.build import (
     ack,
     acknowledge,
     device,
+    drop,
+    envelope,
     item,
+    mark,
+    moved,
     register,
+    save_neighbour,
+    settled,
     stored,
     waiting,
 )
@@ -354,15 +361,101 @@ def test_a_witness_that_cannot_be_read_says_nothing(tmp_path: Path) -> None:
 def test_an_older_database_in_place_of_the_newest_is_noticed(tmp_path: Path) -> None:
     with SqliteStore(data_dir=tmp_path, realm=None, clock=VirtualClock()) as held:
         stored(held, item("a"))
+        first = held.open().incarnation
     backup = (tmp_path / DATABASE).read_bytes()
     with SqliteStore(data_dir=tmp_path, realm=None, clock=VirtualClock()) as held:
         stored(held, item("b"))
         held.commit([acknowledge(ack(1, "a"))])
+        assert held.open().incarnation == first
     (tmp_path / DATABASE).write_bytes(backup)
     held = open_store(tmp_path)
     (alarm,) = held.open().alarms
     assert "newest 2 commits" in alarm.text
+    second = held.open().incarnation
+    assert second != first
     held.close()
     held = open_store(tmp_path)
-    assert held.open().alarms == ()
+    assert (held.open().alarms, held.open().incarnation) == ((), second)
+    held.close()
+
+
+def test_a_kill_before_the_witness_forgets_draws_the_incarnation_again(tmp_path: Path) -> None:
+    open_store(tmp_path).close()
+    backup = (tmp_path / DATABASE).read_bytes()
+    with SqliteStore(data_dir=tmp_path, realm=None, clock=VirtualClock()) as held:
+        stored(held, item("a"))
+    (tmp_path / DATABASE).write_bytes(backup)
+    steps: list[str] = []
+
+    class Killed(Sqlite3Connection):
+        def execute(self, sql: str, values: Sequence[Any] = ()) -> int:
+            if values and values[0] == "incarnation":
+                steps.append(f"{Witness(tmp_path).read()} commits seen")
+                raise DatabaseFull("killed here")
+            return super().execute(sql, values)
+
+    with pytest.raises(StoreError, match="killed here"):
+        SqliteStore(data_dir=tmp_path, realm=None, clock=VirtualClock(), connect=Killed).open()
+    assert steps == ["1 commits seen"]
+    held = open_store(tmp_path)
+    assert "newest 1 commits" in held.open().alarms[0].text
+    held.close()
+
+
+def test_what_is_known_of_other_servers_is_salvaged(tmp_path: Path) -> None:
+    with SqliteStore(data_dir=tmp_path, realm=None, clock=VirtualClock()) as held:
+        held.commit([save_neighbour("b", "tcp://127.0.0.2:5070"), accounts("bob", coming_from=NodeName("a"))])
+        far = item("far", key=b"", once=True, link=mark(1))
+        (through,) = stored(held, item("through", key=b"", link=mark(2)))
+        stored(held, far)
+        held.commit([drop(through.seq)])
+        incarnation = held.open().incarnation
+    change(tmp_path, "UPDATE meta SET value = value || x'31' WHERE name = 'arriving'")
+    held = open_store(tmp_path)
+    assert [alarm.name for alarm in held.open().alarms] == ["database-damaged"]
+    assert held.open().incarnation == incarnation
+    assert [known.node for known in held.read_neighbours()[0]] == ["b"]
+    known = stored(held, far, item("far", key=b"", once=True), item("through", key=b"", link=mark(2)))
+    assert [result.outcome for result in known] == [StoreOutcome.KNOWN] * 3
+    assert stored(held, item("new"))[0].queue == "w:bob"
+    held.close()
+
+
+def test_a_damaged_neighbour_and_damaged_mail_for_others_are_put_aside(tmp_path: Path) -> None:
+    with SqliteStore(data_dir=tmp_path, realm=None, clock=VirtualClock()) as held:
+        held.commit([save_neighbour(name, "tcp://127.0.0.2:5070") for name in "bcd"])
+        held.commit([accounts("bob", coming_from=NodeName("a"))])
+        a, b, _ = stored(held, item("a"), item("b"), item("c"))
+        assert (a.seq, b.seq) == (0, 0)
+    change(tmp_path, "UPDATE neighbour SET payload = x'00' WHERE name = 'c'")
+    change(tmp_path, "UPDATE message SET sum = sum + 1 WHERE id = 'b'")
+    held = open_store(tmp_path)
+    assert [known.node for known in held.read_neighbours()[0]] == ["b", "d"]
+    gone = moved(held, MoveItem(Seq(2), BOBS, envelope("b")))
+    assert gone[0].outcome is StoreOutcome.GONE
+    held.commit([settled(Account(BOB))])
+    assert (waiting(held), held.damaged()) == (["a", "c"], 2)
+    held.close()
+    assert sorted(source for (source,) in ask(tmp_path, "SELECT source FROM damaged")) == ["message", "neighbour"]
+
+
+def test_plain_mail_costs_no_more_statements_than_it_did(tmp_path: Path) -> None:
+    """Links and moves must not slow down who has neither: the statements of one commit are these."""
+    spoken: list[str] = []
+
+    class Spy(Sqlite3Connection):
+        def execute(self, sql: str, values: Sequence[Any] = ()) -> int:
+            spoken.append(sql.split("(")[0])
+            return super().execute(sql, values)
+
+        def fetchall(self, sql: str, values: Sequence[Any] = ()) -> list[Any]:
+            spoken.append(sql)
+            return super().fetchall(sql, values)
+
+    held = SqliteStore(data_dir=tmp_path, realm=None, clock=VirtualClock(), connect=Spy)
+    held.open()
+    stored(held, item("first"))
+    spoken.clear()
+    stored(held, *(item(f"m{n}") for n in range(50)))
+    assert [sql.strip() for sql in spoken] == ["BEGIN IMMEDIATE", "INSERT OR REPLACE INTO meta VALUES", "COMMIT"]
     held.close()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any, Protocol
 
 import pytest
 
@@ -34,16 +35,20 @@ from tests.actors.stores.build import (
     waiting,
 )
 
-Make = Callable[[str | None], Store]
+
+class Make(Protocol):
+    """Makes a store in the same place as before; `more` are the settings all stores have (`most_ids`)."""
+
+    def __call__(self, realm: str | None, **more: Any) -> Store: ...
 
 
 def sqlite_stores(folder: Path, clock: VirtualClock) -> Make:
-    return lambda realm: SqliteStore(data_dir=folder, realm=realm, clock=clock)
+    return lambda realm, **more: SqliteStore(data_dir=folder, realm=realm, clock=clock, **more)
 
 
 def memory_stores(folder: Path, clock: VirtualClock) -> Make:
     disk = Disk()
-    return lambda realm: MemoryStore(realm=realm, clock=clock, disk=disk)
+    return lambda realm, **more: MemoryStore(realm=realm, clock=clock, disk=disk, **more)
 
 
 STORES: list[Callable[[Path, VirtualClock], Make]] = [sqlite_stores, memory_stores]
@@ -56,13 +61,16 @@ class Node:
     def __init__(self, make: Make, clock: VirtualClock) -> None:
         self._make = make
         self.clock = clock
+        self.most_ids = 0
+        """How many ids of mail from elsewhere the next store is to remember; 0: as many as it does anyway."""
         self.store = make(None)
         self.store.open()
 
     def restart(self, realm: str | None = None, wall_gap: float = 0.0) -> Store:
         self.store.close()
         self.clock.jump_wall(wall_gap)
-        self.store = self._make(realm)
+        more = {"most_ids": self.most_ids} if self.most_ids else {}
+        self.store = self._make(realm, **more)
         self.store.open()
         return self.store
 
