@@ -1,4 +1,4 @@
-"""`angarium user`: add, change, remove, list, show and import the users of a node, running or stopped.
+"""`angarium user`: add, change, remove, move, list, show and import the users of a node, running or stopped.
 
 Exit codes: 0 done; 2 usage; 65 a name, password or line is wrong; 66 no such user, file or folder;
 69 no node answers; 77 refused, as a name that exists; 78 the data folder belongs to another realm.
@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 import rich_click as click
 
 from apps.client import admin_client, offline, options, show
-from apps.common import users
+from apps.common import users, values
 from apps.common.exits import Exit, Failure
 from apps.common.output import printable, progress, say, table
 
@@ -42,7 +42,7 @@ def json_option(function: F) -> F:
 
 @click.group()
 def user() -> None:
-    """Add, remove, list and import users of a node, whether it runs or is stopped."""
+    """Add, remove, move, list and import users of a node, whether it runs or is stopped."""
 
 
 @user.command()
@@ -78,6 +78,23 @@ def remove(name: str, data: Path | None, admin: str | None) -> None:
     with offline.node(data, admin, create=False) as node:
         node.delete("users", name, timeout=TIMEOUT)
     say(f"removed {printable(name)}")
+
+
+@user.command()
+@click.argument("name")
+@click.option("--to", required=True, metavar="NODE", help="The server that is to be his home.")
+@admin_client.node_options
+def move(name: str, to: str, data: Path | None, admin: str | None) -> None:
+    """Move a user, with all that waits for him, to another server of the network.
+
+    Done when the last of his mail is there; his phones need not notice.
+    """
+    try:
+        values.node_name(to)
+    except ValueError as error:
+        raise Failure(str(error), code=Exit.BAD_DATA) from None
+    admin_client.chosen(data, admin).post("users", name, "move", body={"to": to}, timeout=TIMEOUT)
+    say(f"moved {printable(name)} to {to}")
 
 
 @user.command("list")

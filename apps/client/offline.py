@@ -102,7 +102,7 @@ def _serve(stack: ExitStack, folder: Path, world: Any, store: Store) -> None:
 
     from apps.main import version_line
     from apps.node.admin import AdminServer
-    from apps.node.admin_api import AdminApi, NodeActors, NodeFacts
+    from apps.node.admin_api import AdminApi, NodeFacts, node_actors
     from apps.node.process import end_process
     from apps.node.wiring import Actors, NodePlan, start_node
 
@@ -114,7 +114,6 @@ def _serve(stack: ExitStack, folder: Path, world: Any, store: Store) -> None:
     running = start_node(plan, world)
     stack.callback(running.stop)
     facts = NodeFacts(name="(stopped)", realm=realm, version=version_line().split()[-1], addresses=())
-    actors = NodeActors(client_manager=running.client_manager, storage=running.storage, monitor=running.monitor)
-    server = AdminServer(AdminApi(facts, actors).app, data=folder)
+    server = AdminServer(AdminApi(facts, node_actors(running)).app, data=folder)
     server.start()
     stack.callback(server.stop)

@@ -56,7 +56,7 @@ def flag(key: str) -> Callable[[F], F]:
 def helped(key: str) -> str:
     """Return the description with the default behind it."""
     default = shown(getattr(NodeConfig(), key))
-    return description(key) if default in ("", None) else f"{description(key)} [default: {default}]"
+    return description(key) if default in ("", None, []) else f"{description(key)} [default: {default}]"
 
 
 def shown(value: object) -> Any:

@@ -7,7 +7,6 @@ import time
 from collections.abc import Iterable
 from typing import Any, TypeVar
 
-import msgspec
 from aiohttp import web
 
 from actors.messages.client_manager import (
@@ -33,8 +32,10 @@ from actors.ref import Ref
 from actors.storage import FULL_ALARM
 from apps.common import users
 from apps.node import admin_views as views
-from apps.node.admin_guard import ApiError, guard, json_reply
+from apps.node.admin_guard import ApiError, guard, json_reply, number, read_body
+from apps.node.admin_links import LinksApi
 from apps.node.asking import AskError, ask_async
+from apps.node.wiring import Node
 
 MAX_PAGE = 10_000
 FEW = 1_000
@@ -59,8 +60,21 @@ class NodeActors(Value, frozen=True):
     """Whom the admin interface asks."""
 
     client_manager: Ref[Any]
+    server_manager: Ref[Any]
+    router: Ref[Any]
     storage: Ref[Any]
     monitor: Ref[Any]
+
+
+def node_actors(node: Node) -> NodeActors:
+    """Name those of a node."""
+    return NodeActors(
+        client_manager=node.client_manager,
+        server_manager=node.server_manager,
+        router=node.router,
+        storage=node.storage,
+        monitor=node.monitor,
+    )
 
 
 class NewUser(Value, frozen=True):
@@ -100,6 +114,7 @@ class AdminApi:
         app.router.add_get("/v1/mailboxes/{name}", self.mailbox)
         app.router.add_get("/v1/messages/{id}", self.message)
         app.router.add_get("/v1/events", self.events)
+        LinksApi(self._actors.server_manager, self._actors.router, self._actors.client_manager).add_to(app)
         app.router.add_get("/livez", self.live)
         app.router.add_get("/readyz", self.ready)
         app.router.add_get("/metrics", self.metrics)
@@ -128,7 +143,7 @@ class AdminApi:
 
     async def list_users(self, request: web.Request) -> web.Response:
         """List users by name, a page at a time: `next` is the `after` of the next page, or null."""
-        limit = _number(request, "limit", 1000, MAX_PAGE)
+        limit = number(request, "limit", 1000, MAX_PAGE)
         listed = await self._list(after=request.query.get("after", ""), limit=limit)
         page = [views.user(info, listed.node_time) for info in listed.users]
         more = len(listed.users) == limit
@@ -141,7 +156,7 @@ class AdminApi:
 
     async def add_user(self, request: web.Request) -> web.Response:
         """Create a user, or with `replace` set an existing one's password."""
-        new = await _body(request, NewUser)
+        new = await read_body(request, NewUser)
         name, md5, sha256 = self._hashed(new)
 
         def command(reply_to: Ref[Any], number: int) -> AddUser:
@@ -152,7 +167,7 @@ class AdminApi:
 
     async def import_users(self, request: web.Request) -> web.Response:
         """Create or replace many users in one commit."""
-        items = tuple(self._hashed(new) for new in (await _body(request, ImportUsers)).users)
+        items = tuple(self._hashed(new) for new in (await read_body(request, ImportUsers)).users)
 
         def command(reply_to: Ref[Any], number: int) -> AddUsers:
             return AddUsers(reply_to, number, items)
@@ -173,8 +188,8 @@ class AdminApi:
     async def mailbox(self, request: web.Request) -> web.Response:
         """List what waits for a user, oldest first; bodies only with `bodies=1`."""
         info, node_time = await self._find(request.match_info["name"])
-        limit = _number(request, "limit", 100, 1000)
-        after = Seq(_number(request, "after", 0, 2**62))
+        limit = number(request, "limit", 100, 1000)
+        after = Seq(number(request, "after", 0, 2**62))
 
         def command(reply_to: Ref[Any], number: int) -> ReadQueue:
             return ReadQueue(reply_to, number, mailbox_queue(info.name), after, limit)
@@ -204,7 +219,7 @@ class AdminApi:
 
     async def events(self, request: web.Request) -> web.Response:
         """List recent events, newest last."""
-        monitor = await self._read_monitor(_number(request, "limit", 100, 1000))
+        monitor = await self._read_monitor(number(request, "limit", 100, 1000))
         return json_reply({"events": [views.event(item) for item in monitor.events]})
 
     async def live(self, _request: web.Request) -> web.Response:
@@ -288,23 +303,3 @@ def _done(done: CommandDone, name: str) -> None:
         raise ApiError(403, "refused", done.detail or "the node refused")
     if done.error:
         raise ApiError(503, "failed", done.detail or done.error)
-
-
-def _number(request: web.Request, key: str, default: int, most: int) -> int:
-    text = request.query.get(key)
-    if text is None:
-        return default
-    if not (text.isascii() and text.isdigit() and len(text) < 20):
-        raise ApiError(400, "bad-data", f"{key} is a whole number")
-    return min(int(text), most)
-
-
-async def _body(request: web.Request, kind: type[T]) -> T:
-    """Read a JSON body; the demand for its type keeps away forms that a foreign web page may send."""
-    if request.content_type != "application/json":
-        raise ApiError(415, "bad-data", "send Content-Type: application/json")
-    try:
-        return msgspec.json.decode(await request.read(), type=kind)
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        # The reason may quote the input, and a password stands in it.
-        raise ApiError(400, "bad-data", f"the body is no valid JSON of {kind.__name__}") from None

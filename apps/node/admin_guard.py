@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Awaitable, Callable
+from typing import TypeVar
 
 import msgspec
 from aiohttp import web
@@ -11,6 +12,7 @@ from aiohttp import web
 from apps.common.values import host_port, is_loopback
 from apps.node.asking import AskError
 
+T = TypeVar("T")
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
@@ -66,3 +68,24 @@ def _named_locally(request: web.Request) -> bool:
     except ValueError:
         return False
     return is_loopback(host)
+
+
+def number(request: web.Request, key: str, default: int, most: int) -> int:
+    """Read a whole number of the query, `most` at most."""
+    text = request.query.get(key)
+    if text is None:
+        return default
+    if not (text.isascii() and text.isdigit() and len(text) < 20):
+        raise ApiError(400, "bad-data", f"{key} is a whole number")
+    return min(int(text), most)
+
+
+async def read_body(request: web.Request, kind: type[T]) -> T:
+    """Read a JSON body; the demand for its type keeps away forms that a foreign web page may send."""
+    if request.content_type != "application/json":
+        raise ApiError(415, "bad-data", "send Content-Type: application/json")
+    try:
+        return msgspec.json.decode(await request.read(), type=kind)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        # The reason may quote the input, and a password stands in it.
+        raise ApiError(400, "bad-data", f"the body is no valid JSON of {kind.__name__}") from None

@@ -57,7 +57,7 @@ def serve(config: NodeConfig, realm: str | None) -> None:
     from apps.common import logs
     from apps.common.process import run
     from apps.node.admin import AdminServer
-    from apps.node.admin_api import AdminApi, NodeActors, NodeFacts
+    from apps.node.admin_api import AdminApi, NodeFacts, node_actors
     from apps.node.process import Threads, end_process, make_store, start
     from apps.node.wiring import NodeHangs
 
@@ -72,7 +72,7 @@ def serve(config: NodeConfig, realm: str | None) -> None:
             version=version("angarium"),
             addresses=running.addresses,
         )
-        actors = NodeActors(client_manager=running.client_manager, storage=running.storage, monitor=running.monitor)
+        actors = node_actors(running)
         admin = AdminServer(AdminApi(facts, actors).app, data=config.data, tcp=config.admin)
         try:
             admin.start()

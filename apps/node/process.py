@@ -14,9 +14,13 @@ from loguru import logger
 
 from actors.base import ActorBase
 from actors.client_manager.core import ClientSettings
+from actors.messages.storage import SavedNeighbour
+from actors.model import NodeName
 from actors.ports import Clock, Runtime, Scheduler
 from actors.ref import ActorRef
 from actors.runtime import LoopRuntime, SystemClock, ThreadRuntime, ThreadScheduler
+from actors.server_manager.core import LinkSettings
+from actors.state.routing.settings import RouterSettings
 from actors.stores.port import Store, StoreError
 from apps.common.config import DigestAlgorithm, NodeConfig
 from apps.common.exits import Exit, Failure
@@ -28,6 +32,8 @@ from sip_adapter.limits import Limits
 from sip_adapter.transport.base import Network
 from sip_adapter.transport.sockets import AsyncioNetwork
 
+MIN_SECRET = 16
+"""Bytes."""
 ALGORITHMS = {
     DigestAlgorithm.MD5: ("MD5",),
     DigestAlgorithm.SHA_256: ("SHA-256",),
@@ -35,7 +41,7 @@ ALGORITHMS = {
 }
 SHIPPED_STORES = {"sqlite": "actors.stores.sqlite:SqliteStore", "memory": "actors.stores.memory:MemoryStore"}
 STORE_METHODS = tuple(name for name, part in vars(Store).items() if callable(part) and not name.startswith("_"))
-REPLACEABLE = ("monitor", "router", "storage", "client_manager", "sip_adapter")
+REPLACEABLE = ("monitor", "router", "storage", "client_manager", "server_manager", "sip_adapter")
 
 
 class Threads:
@@ -91,6 +97,29 @@ def make_store(config: NodeConfig, clock: Clock, realm: str | None) -> Store:
     return store
 
 
+def read_secret(config: NodeConfig) -> bytes:
+    """Read the secret that servers share, without the white space around it; Failure (78) if it is none."""
+    file = config.neighbour_secret_file
+    if file is None:
+        return b""
+    try:
+        secret = file.read_bytes().strip()
+    except OSError as error:
+        raise Failure(
+            f"cannot read the neighbours' secret {file}",
+            why=error.strerror or str(error),
+            do="make one with: angarium neighbour secret FILE",
+            code=Exit.CONFIG,
+        ) from error
+    if len(secret) < MIN_SECRET:
+        raise Failure(
+            f"the neighbours' secret in {file} has {len(secret)} bytes, at least {MIN_SECRET} are needed",
+            do="make one with: angarium neighbour secret FILE",
+            code=Exit.CONFIG,
+        )
+    return secret
+
+
 def chosen_actors(config: NodeConfig) -> Actors:
     """Load the replacements that the settings name."""
     chosen: dict[str, type[ActorBase[Any]]] = {}
@@ -113,9 +142,11 @@ def load_actor(role: str, name: str) -> type[ActorBase[Any]]:
 
 def start(config: NodeConfig, world: Threads, store: Store) -> Node:
     """Start a node as the settings say; Failure: 78 if it cannot listen or a replacement cannot start, else 70."""
+    realm = store.open().realm
+    secret = read_secret(config)
     plan = NodePlan(
         listen=tuple(str(address) for address in config.listen),
-        realm=store.open().realm,
+        realm=realm,
         store=store,
         actors=chosen_actors(config),
         clients=ClientSettings(
@@ -123,6 +154,19 @@ def start(config: NodeConfig, world: Threads, store: Store) -> Node:
             algorithms=ALGORITHMS[config.digest_algorithm],
             message_life=float(config.message_life),
             device_life=float(config.device_life),
+            federated=True,  # neighbours may introduce themselves at any time
+            node=NodeName(config.name),
+            secret=secret,
+        ),
+        links=LinkSettings(
+            node=NodeName(config.name),
+            realm=realm,
+            secret=secret,
+            neighbours=tuple(SavedNeighbour(NodeName(item.name), str(item.address)) for item in config.neighbour),
+            address="" if config.link_address is None else str(config.link_address),
+        ),
+        routing=RouterSettings(
+            node=NodeName(config.name), rungs=tuple(config.router_rungs), search_budget=config.search_budget
         ),
         limits=Limits(max_pending=config.max_pending, max_body=config.max_body),
         watchdog=config.watchdog,

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from random import Random
 from typing import Any, Protocol, TypeVar
 
 import msgspec
 import pykka
+from actors.server_manager.actor import ServerManager
 
 from actors.base import ActorBase, Context, start_actor
 from actors.client_manager.actor import ClientManager
 from actors.client_manager.core import ClientSettings
 from actors.messages.client_manager import ListUsers
 from actors.messages.lifecycle import ActorFailed, ListenFailed, Listening, Ping, WatchActor
+from actors.messages.server_manager import NetworkOpen
 from actors.monitor import Monitor
 from actors.ports import Clock, Runtime, Scheduler
 from actors.ref import ActorRef, DeadLetters, LateRef
 from actors.router import Router
+from actors.server_manager.core import LinkSettings
+from actors.state.routing.settings import RouterSettings
 from actors.storage import Storage
 from actors.stores.port import Store
 from actors.supervisor import WATCHDOG, Supervisor
@@ -54,6 +58,7 @@ SHIPPED: dict[str, type[ActorBase[Any]]] = {
     "monitor": Monitor,
     "router": Router,
     "client_manager": ClientManager,
+    "server_manager": ServerManager,
 }
 """Actors of ours that never block: they share the thread of the network loop."""
 
@@ -66,6 +71,7 @@ class Actors(msgspec.Struct, frozen=True):
     router: type[ActorBase[Any]] = Router
     storage: type[ActorBase[Any]] = Storage
     client_manager: type[ActorBase[Any]] = ClientManager
+    server_manager: type[ActorBase[Any]] = ServerManager
     sip_adapter: type[ActorBase[Any]] = SipAdapter
 
 
@@ -101,6 +107,9 @@ class NodePlan(msgspec.Struct, frozen=True):
     store: Store
     actors: Actors = Actors()
     clients: ClientSettings = ClientSettings()
+    links: LinkSettings = LinkSettings()
+    """Its `address` may have port 0: then it is where the node really listens by that transport."""
+    routing: RouterSettings = RouterSettings()
     limits: Limits = Limits()
     hosts: tuple[str, ...] = ()
     watchdog: float = WATCHDOG
@@ -115,6 +124,7 @@ class Node(msgspec.Struct, frozen=True):
     router: ActorRef[Any]
     storage: ActorRef[Any]
     client_manager: ActorRef[Any]
+    server_manager: ActorRef[Any]
     sip_adapter: ActorRef[Any]
     addresses: tuple[str, ...]
     dead_letters: DeadLetters
@@ -124,7 +134,15 @@ class Node(msgspec.Struct, frozen=True):
         stop_actors(self._in_order())
 
     def _in_order(self) -> tuple[ActorRef[Any], ...]:
-        return (self.supervisor, self.sip_adapter, self.client_manager, self.router, self.storage, self.monitor)
+        return (
+            self.supervisor,
+            self.sip_adapter,
+            self.server_manager,
+            self.client_manager,
+            self.router,
+            self.storage,
+            self.monitor,
+        )
 
 
 def stop_actors(refs: Iterable[ActorRef[Any]]) -> None:
@@ -179,7 +197,17 @@ def _start_all(
         parts.supervisor, world.runtime, monitor=monitor, on_fatal=plan.on_fatal, watchdog=plan.watchdog
     )
     supervisor.set(watcher)
-    router = start(parts.router, home("router"), monitor=monitor)
+    late_clients: LateRef[Any] = LateRef()
+    late_servers: LateRef[Any] = LateRef()
+    router = start(
+        parts.router,
+        home("router"),
+        monitor=monitor,
+        client_manager=late_clients,
+        server_manager=late_servers,
+        settings=plan.routing,
+        random=world.random,
+    )
     storage = start(parts.storage, world.runtime, store=plan.store, monitor=monitor)
     client_manager = start(
         parts.client_manager,
@@ -187,14 +215,29 @@ def _start_all(
         router=router,
         storage=storage,
         sip_adapter=sip_adapter,
+        server_manager=late_servers,
         monitor=monitor,
         settings=plan.clients,
         random=world.random,
     )
-    for ref in (monitor, watcher, router, storage, client_manager):
+    late_clients.set(client_manager)
+    server_manager = start(
+        parts.server_manager,
+        home("server_manager"),
+        router=router,
+        storage=storage,
+        sip_adapter=sip_adapter,
+        client_manager=client_manager,
+        monitor=monitor,
+        settings=plan.links,
+        random=world.random,
+    )
+    late_servers.set(server_manager)
+    for ref in (monitor, watcher, router, storage, client_manager, server_manager):
         _await_start(ref, world)
-    adapter, addresses = _open_network(plan, world, start, client_manager, monitor, sip_adapter)
-    for ref in (monitor, router, storage, client_manager, adapter):
+    adapter, addresses = _open_network(plan, world, start, client_manager, server_manager, monitor, sip_adapter)
+    server_manager.tell(NetworkOpen(address=link_address(plan.links.address, addresses)))
+    for ref in (monitor, router, storage, client_manager, server_manager, adapter):
         watcher.tell(WatchActor(name=ref.name, target=ref))
     return Node(
         supervisor=watcher,
@@ -202,10 +245,23 @@ def _start_all(
         router=router,
         storage=storage,
         client_manager=client_manager,
+        server_manager=server_manager,
         sip_adapter=adapter,
         addresses=addresses,
         dead_letters=context.dead_letters,
     )
+
+
+def link_address(wanted: str, bound: Sequence[str]) -> str:
+    """Where neighbours reach a node that listens at these addresses: as wanted, else by TCP if it can be had."""
+    transport, _, place = wanted.partition("://")
+    if wanted and not place.endswith(":0"):
+        return wanted
+    for scheme in (transport,) if wanted else ("tcp", "udp"):
+        for address in bound:
+            if address.startswith(f"{scheme}://"):
+                return address
+    return ""
 
 
 def _await_start(ref: ActorRef[Any], world: World) -> None:
@@ -225,6 +281,7 @@ def _open_network(
     world: World,
     start: Callable[..., ActorRef[Any]],
     client_manager: ActorRef[Any],
+    server_manager: ActorRef[Any],
     monitor: ActorRef[Any],
     sip_adapter: LateRef[Any],
 ) -> tuple[ActorRef[Any], tuple[str, ...]]:
@@ -239,6 +296,7 @@ def _open_network(
             world.network_runtime,
             network=world.network,
             client_manager=client_manager,
+            server_manager=server_manager,
             monitor=monitor,
             domains=Domains(plan.realm, plan.hosts),
             realm=plan.realm,

@@ -176,7 +176,7 @@ class Served:
 def served(tmp_path: Path) -> Iterator[Served]:
     node = Node()
     facts = NodeFacts(name="a", realm="r", version="1", addresses=("udp://127.0.0.1:5060",))
-    api = AdminApi(facts, NodeActors(node, node, node))
+    api = AdminApi(facts, NodeActors(node, node, node, node, node))
     server = AdminServer(api.app, data=tmp_path, tcp=Address("127.0.0.1", 0))
     server.start()
     yield Served(node, server, tmp_path)
@@ -194,7 +194,9 @@ def test_a_deep_folder_and_a_socket_left_behind_do_no_harm(tmp_path: Path) -> No
     deep.mkdir(parents=True)
     (deep / "control.sock").touch()
     node = Node()
-    api = AdminApi(NodeFacts(name="deep", realm="r", version="1", addresses=()), NodeActors(node, node, node))
+    api = AdminApi(
+        NodeFacts(name="deep", realm="r", version="1", addresses=()), NodeActors(node, node, node, node, node)
+    )
     server = AdminServer(api.app, data=deep)
     server.start()
     try:
@@ -213,7 +215,8 @@ def test_an_address_in_use_is_a_failure(served: Served, tmp_path: Path) -> None:
     other = tmp_path / "other"
     other.mkdir()
     node = Node()
-    api = AdminApi(NodeFacts(name="b", realm="r", version="1", addresses=()), NodeActors(node, node, node))
+    facts = NodeFacts(name="b", realm="r", version="1", addresses=())
+    api = AdminApi(facts, NodeActors(node, node, node, node, node))
     server = AdminServer(api.app, data=other, tcp=served.server.address)
     with pytest.raises(Failure) as failed:
         server.start()
