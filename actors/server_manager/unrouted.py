@@ -18,7 +18,7 @@ class Unrouted:
 
     After a start all of it is routed again. A message stored here while the Router already finds its way could miss
     the word: so each recipient is asked for once more when his first message is here; what the Router promises then
-    comes later than its answer. But nothing is asked before a link stood once in this run: a Router that has heard of no
+    comes later than its answer. But nothing is asked before a link stood once in this run: a Router that knows of no
     neighbour takes everybody else for unknown.
     """
 
