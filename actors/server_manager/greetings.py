@@ -48,8 +48,11 @@ class Greetings:
                 frame=session.answer_frame(0, 200, welcome),
                 content=welcome,
             )
-        if not proved:
-            self._suspect(f"A greeting from {request.flow.host} that says {hello.node}: {problem}")
+        text = f"A greeting from {request.flow.host} in the name of {hello.node} was refused: {problem}"
+        if proved:
+            self._report(text)
+        else:
+            self._suspect(text)
         return LinkReply(transaction=request.transaction, status=403, reason=problem)
 
     def cannot_call(self, address: str) -> str:
@@ -80,9 +83,11 @@ class Greetings:
         if not proved:
             return f"{core.node} has another secret"
         if hello.node == core.node:
-            return f"two servers are called {core.node}: each needs a --name of its own"
+            return f"two servers are called {core.node}, or this one called itself: each needs a --name of its own"
         if hello.to != core.node:
             return f"this is {core.node}, not {hello.to}"
+        if self._is_another(hello):
+            return f"two servers are called {hello.node}: each needs a --name of its own"
         if not NAME.fullmatch(hello.node):
             return "that is no name of a server"
         if hello.node in self.removed:
@@ -91,9 +96,19 @@ class Greetings:
             return f"{core.node} does not know {hello.node}, and is given no address to call it back"
         return ""
 
+    def _is_another(self, hello: Hello) -> bool:
+        """Tell whether one of that name, but with another data folder, is in conversation with us."""
+        session, settings = self._sessions.of(hello.node), self._core.settings
+        if session is None or session.incarnation == hello.incarnation:
+            return False
+        return self._core.now() - session.heard < settings.alive_after + settings.alive_seconds
+
     def _suspect(self, text: str) -> None:
+        self._core.count("link_auth_failed_total")
+        self._report(text)
+
+    def _report(self, text: str) -> None:
         core, now = self._core, self._core.now()
-        core.count("link_auth_failed_total")
         if now - self._reported < REPORT_EVERY:
             self._unreported += 1
             return

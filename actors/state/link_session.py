@@ -172,6 +172,7 @@ class Session:
         self.name = name
         self.node = hello.node
         self.address = hello.address
+        self.incarnation = hello.incarnation
         self.key = key
         self.heard = now
         self.proved = False
