@@ -73,13 +73,14 @@ def domains() -> Domains:
     return known
 
 
-def endpoint(**limits: int) -> SipEndpoint:
+def endpoint(*, links: bool = False, **limits: int) -> SipEndpoint:
     """Return an endpoint without a network."""
 
     def via(flow: Flow) -> bytes:
         return flow.transport.upper().encode() + b" 10.0.0.1:5060"
 
-    return SipEndpoint(domains=domains(), realm=REALM, limits=Limits(**limits), secret=b"s" * 32, via=via)
+    bounds = Limits(**limits)
+    return SipEndpoint(domains=domains(), realm=REALM, limits=bounds, secret=b"s" * 32, via=via, links=links)
 
 
 def answers(out: Outputs) -> list[Response]:

@@ -27,6 +27,7 @@ class Heard:
         self.events: list[tuple[Flow, Sequence[Event]]] = []
         self.closed: list[Flow] = []
         self.dials: list[tuple[int, Flow | None]] = []
+        self.links: list[tuple[int, Flow | None, str]] = []
         self.changed = asyncio.Event()
 
     def datagrams(self, batch: Sequence[tuple[bytes, Flow]]) -> None:
@@ -43,6 +44,10 @@ class Heard:
 
     def dialled(self, number: int, flow: Flow | None) -> None:
         self.dials.append((number, flow))
+        self.changed.set()
+
+    def link_dialled(self, number: int, flow: Flow | None, reason: str) -> None:
+        self.links.append((number, flow, reason))
         self.changed.set()
 
     async def until(self, condition: Callable[[], bool]) -> None:

@@ -51,6 +51,7 @@ class Border:
 
     def __init__(self) -> None:
         self.client_manager, self.monitor, self.supervisor = Probe("client_manager"), Probe("monitor"), Probe("superv.")
+        self.server_manager = Probe("server_manager")
         self.ready = Probe("ready")
         self.ref: ActorRef[Any]
         self.addresses: tuple[str, ...] = ()
@@ -111,6 +112,11 @@ class Border:
         self.run()
         return self.client_manager.expect(kind, where=where)
 
+    def links_hear(self, kind: type[M]) -> M:
+        """What ServerManager is told next of this type."""
+        self.run()
+        return self.server_manager.expect(kind)
+
     def tell(self, message: Any) -> None:
         """Tell the adapter something."""
         self.ref.tell(message)
@@ -150,10 +156,12 @@ class Border:
         data = line.read()
         assert name.encode() in data, data
 
-    def untold(self, kind: type[Any]) -> None:
-        """Fail if ClientManager was told something of this type that nobody took."""
+    def untold(self, *kinds: type[Any]) -> None:
+        """Fail if ClientManager or ServerManager was told something of these types that nobody took."""
         self.run()
-        self.client_manager.expect_none(kind)
+        for kind in kinds:
+            self.client_manager.expect_none(kind)
+            self.server_manager.expect_none(kind)
 
     def _parsed(self, line: Line) -> Packet:
         self.run()
@@ -257,6 +265,7 @@ class Loopback(Border):
             actor_context(SystemClock(), self._scheduler, self.supervisor),
             network=AsyncioNetwork(),
             client_manager=self.client_manager,
+            server_manager=self.server_manager,
             monitor=self.monitor,
             domains=Domains(REALM),
             realm=REALM,
@@ -353,6 +362,7 @@ class InMemory(Border):
             actor_context(self.simulation.clock, self.simulation.scheduler, self.supervisor),
             network=MemoryNetwork(self.memory),
             client_manager=self.client_manager,
+            server_manager=self.server_manager,
             monitor=self.monitor,
             domains=Domains(REALM),
             realm=REALM,

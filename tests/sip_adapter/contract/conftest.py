@@ -5,14 +5,15 @@ A replacement is added to `ADAPTERS`; or, without touching this file, a test mod
     from tests.sip_adapter.contract.conftest import *
     from tests.sip_adapter.contract.test_sip_adapter_contract import *
     from tests.sip_adapter.contract.test_sip_adapter_contract_out import *
+    from tests.sip_adapter.contract.test_sip_adapter_contract_links import *
 
     @pytest.fixture
     def kind() -> type[ActorBase[Any]]:
         return MyAdapter
 
-and every test of both runs against it. It is started as a node starts it, with `context`, `network`, `client_manager`,
-`monitor`, `domains`, `realm`, `listen`, `ready` and `limits`. For one that opens sockets of its own instead of using
-`network`, a fixture `worlds` returns `[Loopback]`: what needs virtual time is skipped then.
+and every test of these runs against it. It is started as a node starts it, with `context`, `network`, `client_manager`,
+`server_manager`, `monitor`, `domains`, `realm`, `listen`, `ready` and `limits`. For one that opens sockets of its own
+instead of using `network`, a fixture `worlds` returns `[Loopback]`: what needs virtual time is skipped then.
 """
 
 from __future__ import annotations
