@@ -19,6 +19,8 @@ from actors.state.visitors import Visitor, Visitors
 
 MAX_ERRANDS = 20_000
 """Under way at once; the next one is told to come again."""
+MAX_TRIES = 3
+"""Homes asked for one request: one that proves stale, or a summary that was wrong, is not the last word."""
 FAR_SECONDS = 8.0
 """How long a home may take to answer: within the 10 s in which a message is committed or refused (PROTOCOL 5)."""
 PASSED = frozenset({200, 400, 401, 403, 423, 500})
@@ -75,6 +77,15 @@ class Edge:
         if core.registry.get(user) is not None or user in core.removing or user == POSTMASTER:
             return False
         return core.settings.federated or core.registry.absent(user) is not None
+
+    def must_prove(self, user: UserName) -> bool:
+        """Tell whether the user's home must say that it is he; in open mode only of users known to live elsewhere."""
+        core = self._core
+        if not self.concerns(user):
+            return False
+        if not core.settings.open_mode or core.registry.absent(user) is not None:
+            return True
+        return self.visitors.get(user, core.now()) is not None
 
     def run(self, errand: Errand) -> None:
         """Find the user's home, and ask it."""
@@ -135,10 +146,12 @@ class Edge:
             self.visitors.drop(user)
             failed = RouteFailed(node=where.next_hop, name=user, home=where.home, status=404)
             core.refs.router.tell(failed)
-            if errand.tries > 1:
-                self._unknown(errand)
-            else:
+            if errand.tries < MAX_TRIES:
                 self._find(errand)
+            elif answer.reply.home:
+                self._unknown(errand)
+            else:  # nobody who should know has said so: a node between has lost its way
+                self._unreachable(errand)
 
     def _unknown(self, errand: Errand) -> None:
         if self._core.registry.absent(errand.user) is not None:

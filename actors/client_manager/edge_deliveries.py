@@ -13,7 +13,7 @@ import msgspec
 
 from actors.client_manager.core import Core
 from actors.messages.client_manager import DeliveryResult
-from actors.messages.links import RelayedDelivery
+from actors.messages.links import RelayedDelivery, Reply
 from actors.messages.requests import OutboundRequest
 from actors.messages.server_manager import AnswerRelay
 from actors.model import Step
@@ -102,4 +102,5 @@ class EdgeDeliveries:
         return passing
 
     def _answer(self, relay: int, status: int, reason: str = "", *, retry_after: int = 0) -> None:
-        self._core.outbox.relays.append(AnswerRelay(relay, status, reason, retry_after=retry_after))
+        reply = Reply(home=self._core.settings.node)
+        self._core.outbox.relays.append(AnswerRelay(relay, status, reason, reply, retry_after))

@@ -110,7 +110,8 @@ class Far:
         if user == POSTMASTER:
             self._answer(item, 403, "This name is reserved")
             return False
-        if core.registry.get(user) is not None:
+        record = core.registry.get(user)
+        if record is not None and item.origin != core.settings.node:
             return True
         absent = core.registry.absent(user)
         if user in core.removing or (absent is not None and not absent.home):

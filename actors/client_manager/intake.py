@@ -80,7 +80,7 @@ class Intake:
         """Serve one MESSAGE; what is good goes on to the Router at the next flush."""
         if not self._core.admission.may_send_as(request):
             self._core.answer(request.transaction, 403, "From is not an address of this network")
-        elif self._edge.concerns(request.sender):
+        elif self._edge.must_prove(request.sender):
             self._edge.prove(request, request.sender, self)
         else:
             self.judge(request)

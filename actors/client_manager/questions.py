@@ -30,7 +30,7 @@ class Questions:
 
     def ask(self, question: StateQuestion) -> None:
         """Prove who asks, then look."""
-        if self._edge.concerns(question.user):
+        if self._edge.must_prove(question.user):
             self._edge.prove(question, question.user, self)
         else:
             self.judge(question)

@@ -184,6 +184,7 @@ class Bench(Requests):
     def start(self) -> None:
         """Start the actors on the disk as it is."""
         self.sip, self.monitor, self._supervisor = Probe("sip_adapter"), Probe("monitor"), Probe("supervisor")
+        self.server_manager = Probe("server_manager")
         self._taken = 0
         self.store = self._store or MemoryStore(realm=REALM, clock=self.clock, disk=self.disk)
         context = Context(
@@ -204,6 +205,7 @@ class Bench(Requests):
             storage=self.storage,
             sip_adapter=self.sip,
             monitor=self.monitor,
+            server_manager=self.server_manager,
             settings=self.settings,
             random=self.simulation.random,
         )
