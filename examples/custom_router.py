@@ -2,35 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from actors.base import ActorBase, Context
-from actors.messages import router as messages
-from actors.messages.router import Destination, RouterCommand, ToMailbox, Unknown
-from actors.model import POSTMASTER, Envelope, UserName
-from actors.ref import Ref
+from actors.messages.router import Destination, Unknown
+from actors.model import Envelope, NodeName, Routing
+from actors.routers.plain import PlainRouter
 
 
-class QuietRouter(ActorBase[RouterCommand]):
-    """Knows the names of this node, and nobody for whom the boss asks."""
+class QuietRouter(PlainRouter):
+    """Nobody is here for the boss. Other messages go round: to the next neighbour by name that has not had them."""
 
-    name = "router"
+    def place(self, envelope: Envelope, arrived_from: NodeName) -> Destination:
+        """Say where one message goes: names that are here are the base's affair."""
+        if envelope.sender == "boss":
+            return Unknown("Nobody is here for you")
+        return super().place(envelope, arrived_from)
 
-    def __init__(self, *, context: Context, monitor: Ref[Any]) -> None:
-        super().__init__(context=context)
-        self._names: set[UserName] = {POSTMASTER}
-
-    def handle(self, message: RouterCommand) -> None:
-        """Serve one command."""
-        if isinstance(message, messages.NamesAreOurs):
-            self._names.update(message.names)
-        elif isinstance(message, messages.NamesAreGone):
-            self._names.difference_update(set(message.names) - {POSTMASTER})
-        elif isinstance(message, messages.RouteMessages):
-            destinations = tuple(self._place(envelope) for envelope in message.envelopes)
-            message.reply_to.tell(messages.MessagesRouted(message.request, destinations))
-
-    def _place(self, envelope: Envelope) -> Destination:
-        if envelope.recipient in self._names and envelope.sender != "boss":
-            return ToMailbox()
-        return Unknown("Nobody is here for you")
+    def choose(self, envelope: Envelope, routing: Routing) -> Destination:
+        """Say where a message goes whose recipient is not here."""
+        ahead = sorted(self.open(envelope.recipient, routing.visited), key=lambda node: (node < self.me, node))
+        if ahead:
+            return self.send(ahead[0], envelope, routing)
+        return Unknown() if all(self.neighbours.values()) else self.waits()

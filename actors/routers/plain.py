@@ -71,7 +71,7 @@ class PlainRouter(ActorBase[RouterCommand]):
         """Serve one command."""
         match message:
             case messages.RouteMessages():
-                places = tuple([self._place(envelope, message.arrived_from) for envelope in message.envelopes])
+                places = tuple([self.place(envelope, message.arrived_from) for envelope in message.envelopes])
                 message.reply_to.tell(messages.MessagesRouted(message.request, places))
             case messages.FindNames():
                 self.find(message)
@@ -103,6 +103,27 @@ class PlainRouter(ActorBase[RouterCommand]):
                 self._shunned.put((message.name, message.node), self.clock.monotonic() + SHUN)
             case _:
                 pass  # claims, silence, timers: of no use to a plain one
+
+    def place(self, envelope: Envelope, arrived_from: NodeName) -> Destination:
+        """Say where one message goes; `arrived_from` is the neighbour that it came from, if it came from one."""
+        routing = envelope.routing or Routing(origin=arrived_from or self.me)
+        if arrived_from:
+            if self.me in routing.visited:
+                return Refused(482, "Loop Detected")
+            if routing.step >= MAX_STEPS:
+                return Refused(483, "Too Many Hops")
+            if self._claims_ours(envelope, routing):
+                return Refused(403, "Its sender is at home here, and did not send it there")
+        if envelope.recipient in self.names:
+            return ToMailbox()
+        if not self.neighbours:
+            return Unknown()
+        if not arrived_from and routing.path and routing.path[-1] == self.me:
+            # It has a route of ours already, which did not do: take our step back.
+            routing = msgspec.structs.replace(
+                routing, path=routing.path[:-1], visited=routing.visited[:-1], step=max(0, routing.step - 1)
+            )
+        return self.choose(envelope, routing)
 
     # What a Router may do.
 
@@ -160,26 +181,6 @@ class PlainRouter(ActorBase[RouterCommand]):
         return SearchAnswer(
             step.search, step.name, "incomplete" if len(self.neighbours) > 1 else "unknown", step.budget
         )
-
-    def _place(self, envelope: Envelope, arrived_from: NodeName) -> Destination:
-        routing = envelope.routing or Routing(origin=arrived_from or self.me)
-        if arrived_from:
-            if self.me in routing.visited:
-                return Refused(482, "Loop Detected")
-            if routing.step >= MAX_STEPS:
-                return Refused(483, "Too Many Hops")
-            if self._claims_ours(envelope, routing):
-                return Refused(403, "Its sender is at home here, and did not send it there")
-        if envelope.recipient in self.names:
-            return ToMailbox()
-        if not self.neighbours:
-            return Unknown()
-        if not arrived_from and routing.path and routing.path[-1] == self.me:
-            # It has a route of ours already, which did not do: take our step back.
-            routing = msgspec.structs.replace(
-                routing, path=routing.path[:-1], visited=routing.visited[:-1], step=max(0, routing.step - 1)
-            )
-        return self.choose(envelope, routing)
 
     def _claims_ours(self, envelope: Envelope, routing: Routing) -> bool:
         sender = envelope.sender

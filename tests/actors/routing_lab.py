@@ -76,16 +76,16 @@ class Lab:
         self._ours: dict[NodeName, dict[UserName, int]] = {}
         self._links: dict[tuple[NodeName, NodeName], int] = {}
         """Links that are up, each with a number of its own life."""
-        edges = [(NodeName(one), NodeName(other)) for one, other in edges]
+        joined = [(NodeName(one), NodeName(other)) for one, other in edges]
         self.registered: dict[NodeName, list[NodeName]] = {}
-        for one, other in edges:
+        for one, other in joined:
             self.registered.setdefault(one, []).append(other)
             self.registered.setdefault(other, []).append(one)
         self.nodes = {node: self._network(node) for node in self.registered}
         for node in self.registered:
             self._introduce(node)
         if up:
-            for one, other in edges:
+            for one, other in joined:
                 self.up(one, other)
 
     def _network(self, node: NodeName) -> Network:

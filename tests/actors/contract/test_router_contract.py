@@ -20,9 +20,11 @@ from actors.messages.router import (
 )
 from actors.model import POSTMASTER, Envelope, MessageId, Proof, UserName
 from actors.router import Router
+from actors.routers.first_unvisited import FirstUnvisited
+from actors.routers.flood import Flood
 from actors.testing import Probe, Started, running
 
-ROUTERS: list[type[ActorBase[Any]]] = [Router]
+ROUTERS: list[type[ActorBase[Any]]] = [Router, FirstUnvisited, Flood]
 
 Running = Started[RouterCommand]
 
