@@ -12,6 +12,7 @@ from actors.messages.client_manager import RelaysArrived
 from actors.messages.links import Frame, Hello, LinkAnswer, LinkContent, Welcome
 from actors.messages.monitor import ClearAlarm, CountFacts, RaiseAlarm, ReportEvent
 from actors.messages.router import (
+    Destination,
     FindNames,
     Found,
     MessagesRouted,
@@ -47,16 +48,24 @@ from actors.messages.sip_adapter import (
     SendLinkRequests,
 )
 from actors.messages.storage import (
+    DropMessages,
     ExpiredFound,
     FindExpired,
     ForgetNeighbour,
+    MessagesAcknowledged,
+    MessagesStored,
     NeighbourSaved,
     NeighboursRead,
     OpenStore,
+    QueueRead,
     ReadNeighbours,
+    ReadQueue,
     SavedNeighbour,
     SaveNeighbour,
+    StoreMessages,
     StoreOpened,
+    StoreOutcome,
+    StoreResult,
 )
 from actors.model import Flow, NodeName, Seq, TransactionKey
 from actors.ref import DeadLetters
@@ -85,7 +94,7 @@ class Call:
 
 
 class Shelf:
-    """Plays Storage: remembers neighbours, and has no mail."""
+    """Plays Storage: remembers neighbours, and says of mail that it is stored or gone."""
 
     def __init__(self, node: Node) -> None:
         self._node = node
@@ -110,6 +119,13 @@ class Shelf:
                 message.reply_to.tell(NeighbourSaved(request=message.request))
             case FindExpired():
                 message.reply_to.tell(ExpiredFound(request=message.request, messages=()))
+            case ReadQueue():
+                message.reply_to.tell(QueueRead(message.request, message.queue, messages=(), more=False))
+            case StoreMessages():
+                results = tuple(StoreResult(StoreOutcome.STORED, Seq(1), item.envelope.id) for item in message.items)
+                message.reply_to.tell(MessagesStored(request=message.request, results=results))
+            case DropMessages():
+                message.reply_to.tell(MessagesAcknowledged(request=message.request))
 
 
 class Names:
@@ -119,6 +135,8 @@ class Names:
         self._node = node
         self.probe = Probe("router")
         self.answers: dict[str, NameAnswer] = {}
+        self.destination: Destination = Unknown()
+        """Of all messages."""
 
     def tell(self, message: Any) -> None:
         self.probe.tell(message)
@@ -129,8 +147,8 @@ class Names:
                 )
                 message.reply_to.tell(NamesFound(request=message.request, answers=answers))
             case RouteMessages():
-                unknown = (Unknown(),) * len(message.envelopes)
-                message.reply_to.tell(MessagesRouted(request=message.request, destinations=unknown))
+                destinations = (self.destination,) * len(message.envelopes)
+                message.reply_to.tell(MessagesRouted(request=message.request, destinations=destinations))
 
 
 class Clients:
