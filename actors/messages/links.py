@@ -120,11 +120,13 @@ class Summary(Value, frozen=True, gc=False, tag="summary"):
     version: int
     """What it brings one to."""
     base: int
-    """The version that it changes; 0: it is the whole, or the first part of it."""
+    """The version that it changes; 0: it is the whole, or a part of it."""
     added: bytes
     removed: bytes = b""
     more: bool = False
     """Further parts of the same version follow."""
+    part: int = 0
+    """Which part it is, from 0."""
 
 
 class SummaryWanted(Value, frozen=True, gc=False, tag="summary-wanted"):

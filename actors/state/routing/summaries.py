@@ -43,6 +43,7 @@ class _Parts(msgspec.Struct):
     version: int
     neighbour: NodeName
     hashes: set[int]
+    count: int = 0
 
 
 class Summaries:
@@ -165,7 +166,7 @@ class Summaries:
         held = self._hold(node)
         if node == self._me or summary.version <= held.version:
             return
-        if summary.base == summary.version or summary.more:
+        if summary.more or summary.part:
             self._heard_part(neighbour, held, summary)
         elif summary.base == 0:
             self._take(neighbour, node, held, summary.version, changed(NOTHING, summary.added, b""), whole=summary)
@@ -177,11 +178,17 @@ class Summaries:
 
     def _heard_part(self, neighbour: NodeName, held: _Held, summary: Summary) -> None:
         parts = self._parts.get(summary.node)
-        if summary.base == 0:
+        if not summary.part:
             parts = self._parts[summary.node] = _Parts(summary.version, neighbour, set())
-        elif parts is None or parts.version != summary.version or parts.neighbour != neighbour:
+        elif parts is None or (parts.version, parts.neighbour, parts.count) != (
+            summary.version,
+            neighbour,
+            summary.part,
+        ):
+            self._parts.pop(summary.node, None)
             self._wants[summary.node] = neighbour
             return
+        parts.count += 1
         parts.hashes |= unpack(summary.added)
         if not summary.more:
             del self._parts[summary.node]
@@ -239,8 +246,7 @@ class Summaries:
             if isinstance(item, SummaryWanted):
                 self._wants.setdefault(item.node, NodeName(""))
             elif not item.more:
-                have = 0 if item.base == item.version else item.base
-                again = self.answer(neighbour, SummaryWanted(item.node, have))
+                again = self.answer(neighbour, SummaryWanted(item.node, item.base))
                 self._out.setdefault(neighbour, []).extend(again)
 
     def neighbour_down(self, neighbour: NodeName) -> None:
@@ -317,7 +323,7 @@ class Summaries:
         pieces = [packed[at : at + size] for at in range(0, len(packed), size)] or [b""]
         last = len(pieces) - 1
         parts = tuple(
-            Summary(node, held.version, held.version if number else 0, piece, more=number < last)
+            Summary(node, held.version, 0, piece, more=number < last, part=number)
             for number, piece in enumerate(pieces)
         )
         if not last:
