@@ -10,17 +10,20 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
+from msgspec.structs import replace
 
 from actors.messages.lifecycle import ActorFailed, CommandFailed
 from actors.messages.storage import (
     MessagesStored,
+    MoveItem,
+    ReadNeighbours,
     ReadQueue,
     ReadStoreStats,
     ReadUsers,
     StoreOutcome,
     UsersRead,
 )
-from actors.model import Seq
+from actors.model import Account, NodeName, Seq
 from actors.storage import Storage
 from actors.stores.connection import (
     Connection,
@@ -33,7 +36,22 @@ from actors.stores.connection import (
 from actors.stores.port import Store, StoreError, StoreFailed, StoreFull
 from actors.stores.sqlite import SqliteStore
 from actors.testing import Probe, VirtualClock, running
-from tests.actors.stores.build import BOBS, ack, acknowledge, device, item, register, store
+from tests.actors.stores.build import (
+    BOB,
+    BOBS,
+    accounts,
+    ack,
+    acknowledge,
+    device,
+    drop,
+    envelope,
+    item,
+    mark,
+    moving,
+    register,
+    settled,
+    store,
+)
 from tests.faults.mailroom import Mailroom, show
 
 SEED = 9
@@ -184,7 +202,7 @@ def test_everybody_is_answered_whatever_call_fails(tmp_path: Path, kind: type[Da
 def run_actor(folder: Path, fault: Fault) -> list[str]:
     """Ask Storage for a little of everything; who has no answer, unless the process must end."""
     clock = VirtualClock()
-    probes = [Probe(f"request {n}") for n in range(8)]
+    probes = [Probe(f"request {n}") for n in range(14)]
     held = SqliteStore(data_dir=folder, realm=None, clock=clock, connect=fault.connect)
     with running(Storage, clock=clock, store=held, monitor=Probe("monitor")) as started:
         started.serve(register(device(), reply_to=probes[0]))
@@ -200,6 +218,17 @@ def run_actor(folder: Path, fault: Fault) -> list[str]:
         )
         started.advance(3)
         started.serve(store(item("d"), reply_to=probes[7]))
+        far = item("far", key=b"", once=True, link=mark(1))
+        moves: list[Any] = [
+            accounts("bob", coming_from=NodeName("a")),
+            store(far, item("e")),
+            moving(*(MoveItem(r.seq, BOBS, envelope(r.id)) for r in accepted[1:])),
+            drop(4),
+            settled(Account(BOB)),
+            ReadNeighbours(probes[13], 13),
+        ]
+        started.serve(*(replace(one, reply_to=probes[n], request=n) for n, one in enumerate(moves, 8)))
+        started.advance(3)
         reported = [m for m in started.failures.take_all() if isinstance(m, ActorFailed)]
     silent = [probe.name for probe in probes if not probe.messages]
     twice = [probe.name for probe in probes if len(probe.messages) > 1 and not probe.of(UsersRead)]
