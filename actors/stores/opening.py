@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import secrets
+from contextlib import suppress
 from pathlib import Path
 
 import msgspec
 
 from actors.model import Seq
 from actors.ports import Clock
-from actors.stores.connection import Connect, Connection, DatabaseDamaged, DatabaseError
+from actors.stores.connection import Connect, Connection, DatabaseDamaged, DatabaseError, DatabaseFull
 from actors.stores.meta import Meta, mark_of, node_time_now, settled_realm
 from actors.stores.port import Alarm, Opened, StoreError
 from actors.stores.records import DamagedRow
@@ -152,11 +153,13 @@ def begin(connection: Connection, wanted_realm: str | None, clock: Clock, alarms
 def begin_anew(sound: Sound) -> Sound:
     """Give a database that is older than it should be another incarnation: it counts the same rows once more.
 
-    Before the witness forgets how new it should be. Raises `StoreError`.
+    Before the witness forgets how new it should be. On a full disk it has the other one for this run only. Raises
+    `StoreError`.
     """
     incarnation = new_incarnation()
     try:
-        Meta(sound.connection).put("incarnation", incarnation)
+        with suppress(DatabaseFull):
+            Meta(sound.connection).put("incarnation", incarnation)
     except DatabaseError as error:
         sound.connection.close()
         raise StoreError(f"Cannot write to the database: {error}. Look at the disk.") from error

@@ -49,9 +49,13 @@ class Folder:
         return sound
 
     def _testified(self, sound: Sound) -> Sound:
-        """Ask the witness whether commits are missing; where something was salvaged, the alarm is there already."""
-        missing = self._witness.read() - sound.commits
-        if missing > 0:
+        """Ask the witness whether commits are missing; where something was salvaged, the alarm is there already.
+
+        Commits without a witness are a copy that was put into an empty folder.
+        """
+        seen = self._witness.read()
+        missing = seen - sound.commits
+        if missing > 0 or (not seen and sound.commits):
             sound = begin_anew(sound)
         self._witness.write(sound.commits)
         if missing <= 0 or sound.opened.alarms:

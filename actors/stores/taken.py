@@ -12,7 +12,8 @@ from actors.model import MessageId, NodeName, Seq
 from actors.stores.connection import Connection
 
 STEP = 256
-"""By so many rows a floor must have risen before rows below it are deleted: one statement for many."""
+"""By so many rows a floor must have moved before rows below it are deleted: one statement for many. It goes back, too:
+the rows of a backup that was put back, unnoticed, count up to it again."""
 MOST = 65_536
 """Marks of one neighbour at most; more are refused. Who keeps his floor has a few thousand."""
 LARGEST_ROW = (1 << 63) - 1
@@ -98,7 +99,7 @@ class Taken:
             # The neighbour began anew: its old rows will not come again.
             sql = "DELETE FROM taken WHERE node = ? AND incarnation <> ?"
             self._connection.execute(sql, (node, mark.incarnation))
-        elif mark.floor >= link.floor + STEP and mark.floor <= LARGEST_ROW:
+        elif abs(mark.floor - link.floor) >= STEP and mark.floor <= LARGEST_ROW:
             sql = "DELETE FROM taken WHERE node = ? AND incarnation = ? AND row < ?"
             self._connection.execute(sql, (node, mark.incarnation, mark.floor))
         else:

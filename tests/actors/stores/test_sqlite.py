@@ -379,6 +379,55 @@ def test_an_older_database_in_place_of_the_newest_is_noticed(tmp_path: Path) -> 
     held.close()
 
 
+def test_a_copy_in_an_empty_folder_has_another_incarnation(tmp_path: Path) -> None:
+    with SqliteStore(data_dir=tmp_path / "old", realm=None, clock=VirtualClock()) as held:
+        stored(held, item("a"))
+        first = held.open().incarnation
+    (tmp_path / "new").mkdir()
+    (tmp_path / "new" / DATABASE).write_bytes((tmp_path / "old" / DATABASE).read_bytes())
+    found = []
+    for folder in ("new", "new", "old"):
+        held = open_store(tmp_path / folder)
+        found.append(held.open().incarnation)
+        assert held.open().alarms == ()
+        held.close()
+    assert (found[0] != first, found[1] == found[0], found[2] == first) == (True, True, True)
+
+
+def test_marks_below_the_floor_leave_the_table(tmp_path: Path) -> None:
+    held = open_store(tmp_path)
+    for start in range(1, 3001, 100):
+        stored(held, *(item(f"m{n}", key=b"", link=mark(n, floor=max(0, n - 50))) for n in range(start, start + 100)))
+    stored(held, item("c", key=b"", link=mark(1, node="c")))
+    held.close()
+    ((rows, lowest),) = ask(tmp_path, "SELECT count(*), min(row) FROM taken WHERE node = 'b'")
+    assert rows < 500
+    assert lowest > 2500
+
+
+def test_a_neighbour_with_too_many_marks_is_refused_until_its_floor_moves(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("actors.stores.taken.MOST", 600)
+
+    def give(first: int, last: int, floor: int) -> list[StoreOutcome]:
+        some = [item(f"{floor}-{n}", key=b"", link=mark(n, floor=floor)) for n in range(first, last)]
+        return [result.outcome for result in stored(held, *some)]
+
+    held = open_store(tmp_path)
+    assert set(give(10_000, 10_600, 10_000)) == {StoreOutcome.STORED}
+    assert give(10_600, 10_602, 10_000) == [StoreOutcome.REFUSED] * 2
+    assert stored(held, item("c", key=b"", link=mark(1, node="c")))[0].outcome is StoreOutcome.STORED
+    assert give(10_600, 10_601, 10_500) == [StoreOutcome.REFUSED]
+    assert give(10_600, 10_602, 10_500) == [StoreOutcome.STORED] * 2
+    # A backup was put back there, and nobody noticed: rows count up again from far below the floor.
+    assert set(give(1, 400, 1)) == {StoreOutcome.STORED}
+    assert set(give(400, 1000, 400)) <= {StoreOutcome.STORED, StoreOutcome.REFUSED}
+    assert set(give(1000, 1050, 1000)) <= {StoreOutcome.STORED, StoreOutcome.REFUSED}
+    assert set(give(1050, 1060, 1050)) == {StoreOutcome.STORED}
+    held.close()
+
+
 def test_a_kill_before_the_witness_forgets_draws_the_incarnation_again(tmp_path: Path) -> None:
     open_store(tmp_path).close()
     backup = (tmp_path / DATABASE).read_bytes()
@@ -391,7 +440,7 @@ def test_a_kill_before_the_witness_forgets_draws_the_incarnation_again(tmp_path:
         def execute(self, sql: str, values: Sequence[Any] = ()) -> int:
             if values and values[0] == "incarnation":
                 steps.append(f"{Witness(tmp_path).read()} commits seen")
-                raise DatabaseFull("killed here")
+                raise DatabaseFailed("killed here")
             return super().execute(sql, values)
 
     with pytest.raises(StoreError, match="killed here"):
