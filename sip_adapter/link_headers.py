@@ -7,7 +7,7 @@ base64url behind an asterisk, so that the headers of a message stay within a dat
 from __future__ import annotations
 
 import re
-from base64 import urlsafe_b64decode, urlsafe_b64encode
+from binascii import a2b_base64, b2a_base64
 from collections.abc import Sequence
 from math import isfinite
 from urllib.parse import quote_from_bytes, unquote_to_bytes
@@ -23,6 +23,9 @@ _ESCAPED = re.compile(rb"(?:[A-Za-z0-9._~!+'-]|%[0-9A-F]{2})*")
 _PACKED = re.compile(rb"\*[A-Za-z0-9_-]+")
 _NUMBER = re.compile(rb"[0-9]{1,18}")
 _DECIMAL = re.compile(rb"-?[0-9]{1,20}(?:\.[0-9]{1,20})?(?:e[+-]?[0-9]{1,3})?")
+_TO_URL = bytes.maketrans(b"+/", b"-_")
+_FROM_URL = bytes.maketrans(b"-_", b"+/")
+_PADDING = (b"", b"", b"==", b"=")
 _PROOFS = {proof.value.encode(): proof for proof in Proof}
 
 
@@ -56,7 +59,7 @@ def pack(text: str) -> bytes:
     """Write what is mostly hex: then in two thirds of its length."""
     if _HEX.fullmatch(text) is None:
         return escape(text)
-    return b"*" + urlsafe_b64encode(bytes.fromhex(text)).rstrip(b"=")
+    return b"*" + b2a_base64(bytes.fromhex(text), newline=False).rstrip(b"=").translate(_TO_URL)
 
 
 def unpack(value: bytes, header: str) -> str:
@@ -66,7 +69,7 @@ def unpack(value: bytes, header: str) -> str:
     digits = value[1:]
     if _PACKED.fullmatch(value) is None or len(digits) % 4 == 1:
         raise BadLinkHeader(f"Malformed base64 in {header}")
-    return urlsafe_b64decode(digits + b"=" * (-len(digits) % 4)).hex()
+    return a2b_base64(digits.translate(_FROM_URL) + _PADDING[len(digits) % 4]).hex()
 
 
 class Params:
@@ -74,7 +77,7 @@ class Params:
 
     def __init__(self, value: bytes, header: str) -> None:
         """Split; raises BadLinkHeader when a name stands twice."""
-        first, *items = value.split(b";")
+        first, *items = [item.strip(b" \t") for item in value.split(b";")]
         pairs = [item.partition(b"=") for item in items]
         self.first = first
         self.header = header
@@ -186,10 +189,10 @@ def read_nodes(value: bytes | None, header: str) -> tuple[str, ...]:
     """Read a list of nodes, empty if the header is missing; raises BadLinkHeader."""
     if value is None:
         return ()
-    items = value.split(b",")
+    items = [item.strip(b" \t") for item in value.split(b",")]
     if len(items) > MAX_LIST or not all(items):
         raise BadLinkHeader(f"Malformed {header}")
-    return tuple([unescape(item.strip(b" "), header) for item in items])
+    return tuple([unescape(item, header) for item in items])
 
 
 def write_visited(visited: Sequence[str], path: Sequence[str]) -> bytes:

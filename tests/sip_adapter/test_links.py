@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from actors.messages.links import (
@@ -60,16 +60,19 @@ def answered(reply: LinkReply) -> LinkAnswered:
 
 
 class TestRoundTrip:
+    @settings(max_examples=60, deadline=None)
     @given(FRAMES, st.one_of(CONTENTS, CARRIES))
     def test_any_request_comes_out_as_it_went_in(self, frame: Frame, content: LinkContent) -> None:
         got = decode_request(sent(LinkRequest(1, NodeName("b"), frame, content, 5.0)))
         assert got == (frame, content)
         assert encode_content(got[1]) == encode_content(content)
 
+    @settings(max_examples=60, deadline=None)
     @given(CARRIES)
     def test_a_message_as_clients_make_them_travels_as_a_message(self, content: LinkContent) -> None:
         assert b"angarium-custody" in {name.lower() for name, _ in sent(asked(content)).headers}
 
+    @settings(max_examples=60, deadline=None)
     @given(FRAMES, st.one_of(st.none(), ANSWERS), st.integers(200, 699), st.integers(0, 9))
     def test_any_answer_comes_out_as_it_went_in(
         self, frame: Frame, content: LinkAnswer | None, status: int, wait: int
@@ -190,6 +193,7 @@ class TestMalformed:
             (rb"store=\*", b"store=*=", "base64 in Angarium-Custody"),
             (rb"store=\*[^;]*", b"store=*abcde", "base64 in Angarium-Custody"),
             (rb"Path: a", b"Path: a,,b", "Malformed Angarium-Path"),
+            (rb"Path: a", b"Path: a, ,b", "Malformed Angarium-Path"),
             (rb"Path: a", b"Path: " + b"a," * 99 + b"a", "Malformed Angarium-Path"),
             (rb"Path: a", b"Path: %zz", "Malformed text in Angarium-Path"),
             (rb"Path: a", b"Path: %ff", "text in Angarium-Path"),
@@ -256,6 +260,11 @@ class TestMalformed:
     def test_an_answer_without_a_mac_has_no_link_header(self) -> None:
         assert encode_reply(LinkReply(TRANSACTION, 403)).headers == ()
         assert answered(LinkReply(TRANSACTION, 403)) == LinkAnswered(7, 403, True, "Forbidden")
+
+    def test_blanks_between_parts_are_read_over(self) -> None:
+        message = parse(re.sub(rb"(Route|Custody|Link): ([^\r]*)", lambda m: m[0].replace(b";", b" ; "), GOOD))
+        assert isinstance(message, Request)
+        assert decode_request(message) == (asked(carry()).frame, carry())
 
     def test_a_future_parameter_is_left_alone(self) -> None:
         message = parse(GOOD.replace(b"row=", b"colour=red;row=").replace(b"carry;", b"carry;more;"))
