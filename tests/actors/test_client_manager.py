@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from actors.client_manager import edge
 from actors.client_manager.actor import ClientManager
 from actors.client_manager.core import ClientSettings
 from actors.messages.client_manager import (
@@ -20,6 +21,7 @@ from actors.messages.client_manager import (
     DeliveryResult,
     FlowsSeen,
     ListUsers,
+    MailStored,
     RegisterContacts,
     RemoveUser,
     SubmitMessages,
@@ -27,7 +29,22 @@ from actors.messages.client_manager import (
 )
 from actors.messages.lifecycle import ActorFailed, CommandFailed
 from actors.messages.requests import OutboundRequest
-from actors.messages.router import MessagesRouted, NamesAreGone, NamesAreOurs, RouteMessages, ToMailbox, Unknown
+from actors.messages.router import (
+    FindNames,
+    Found,
+    MessagesRouted,
+    NameAnswer,
+    NamesAreGone,
+    NamesAreOurs,
+    NamesFound,
+    Refused,
+    RouteMessages,
+    Searching,
+    ToMailbox,
+    ToNeighbour,
+    Unknown,
+)
+from actors.messages.server_manager import AskFar, FarAnswered, MessagesQueued
 from actors.messages.sip_adapter import AnswerRequests, SendRequests
 from actors.messages.storage import (
     AccountSaved,
@@ -53,7 +70,20 @@ from actors.messages.storage import (
     UserRead,
     UsersRead,
 )
-from actors.model import Account, Device, DeviceKey, Envelope, MessageId, Proof, Seq, StoredMessage, User, UserName
+from actors.model import (
+    Account,
+    Device,
+    DeviceKey,
+    Envelope,
+    MessageId,
+    NodeName,
+    Proof,
+    Routing,
+    Seq,
+    StoredMessage,
+    User,
+    UserName,
+)
 from actors.testing import Probe, Started, running
 from tests.actors.bench import Requests, contact, flow
 
@@ -64,8 +94,11 @@ make = Requests()
 class Desk:
     """The actor and everybody it knows."""
 
-    def __init__(self, actor: Started[Any], router: Probe, storage: Probe, sip: Probe, monitor: Probe) -> None:
+    def __init__(
+        self, actor: Started[Any], router: Probe, storage: Probe, sip: Probe, monitor: Probe, servers: Probe
+    ) -> None:
         self.actor, self.router, self.storage, self.sip, self.monitor = actor, router, storage, sip, monitor
+        self.servers = servers
 
     def loaded(self, *users: User) -> None:
         """Answer the questions of the start."""
@@ -86,18 +119,20 @@ class Desk:
 
 
 @contextmanager
-def desk(open_mode: bool = True) -> Iterator[Desk]:
+def desk(open_mode: bool = True, *, federated: bool = False) -> Iterator[Desk]:
     router, storage, sip, monitor = (Probe(name) for name in ("router", "storage", "sip_adapter", "monitor"))
+    servers = Probe("server_manager")
     with running(
         ClientManager,
-        settings=ClientSettings(open_mode=open_mode),
+        settings=ClientSettings(open_mode=open_mode, federated=federated),
         random=Random(1),
         router=router,
         storage=storage,
         sip_adapter=sip,
         monitor=monitor,
+        server_manager=servers,
     ) as actor:
-        yield Desk(actor, router, storage, sip, monitor)
+        yield Desk(actor, router, storage, sip, monitor, servers)
 
 
 @pytest.fixture
@@ -115,6 +150,14 @@ def busy() -> Iterator[Desk]:
         one.actor.serve(QueueRead(reading.request, reading.queue, (), False))
         for probe in (one.router, one.storage, one.sip, one.monitor):
             probe.take_all()
+        yield one
+
+
+@pytest.fixture
+def roamer() -> Iterator[Desk]:
+    """A node with neighbours where everybody has a password."""
+    with desk(open_mode=False, federated=True) as one:
+        one.loaded()
         yield one
 
 
@@ -234,6 +277,103 @@ def test_an_answer_that_nobody_waits_for_is_ignored(busy: Desk) -> None:
         one.actor.serve(message)
     assert one.sip.messages == one.sip.messages[:1]
     accept(one, 1)
+
+
+# Other servers.
+
+
+def test_what_goes_elsewhere_is_server_managers_once_it_is_on_disk(busy: Desk) -> None:
+    one = busy
+    one.actor.serve(SubmitMessages(items=tuple(submission(one, number) for number in (1, 2, 3))))
+    route = one.router.expect(RouteMessages)
+    far = msgspec.structs.replace(route.envelopes[0], routing=Routing("here", visited=("here",)))
+    one.actor.serve(MessagesRouted(route.request, (ToNeighbour(NodeName("b"), far), Searching(), Refused(403, "no"))))
+    store = one.storage.expect(StoreMessages)
+    assert [(item.queue, item.envelope) for item in store.items] == [("n:b", far), ("?", route.envelopes[1])]
+    one.servers.expect_none()
+    assert one.answers() == [200, 403]
+    results = tuple(
+        StoreResult(StoreOutcome.STORED, Seq(seq), item.envelope.id, 1e9) for seq, item in enumerate(store.items, 1)
+    )
+    one.actor.serve(MessagesStored(store.request, results))
+    assert one.answers() == [200, 403, 202, 202]
+    (first, second) = one.servers.expect(MessagesQueued).items
+    assert (first.queue, first.message) == ("n:b", StoredMessage(Seq(1), far, True, 1e9))
+    assert (second.queue, second.message.seq) == ("?", 2)
+
+
+def test_what_is_known_or_late_is_not_handed_on(busy: Desk) -> None:
+    one = busy
+    one.actor.serve(SubmitMessages(items=(submission(one, 1), submission(one, 2))))
+    route = one.router.expect(RouteMessages)
+    one.actor.serve(MessagesRouted(route.request, (Searching(), Searching())))
+    store = one.storage.expect(StoreMessages)
+    results = (StoreResult(StoreOutcome.KNOWN, id=MessageId("x")), StoreResult(StoreOutcome.LATE))
+    one.actor.serve(MessagesStored(store.request, results))
+    assert one.answers() == [200, 202, 503]
+    one.servers.expect_none()
+
+
+def test_a_notice_for_somebody_elsewhere_goes_there(busy: Desk) -> None:
+    one = busy
+    one.actor.serve(RemoveUser(reply_to=Probe(), request=4, name=BOB))
+    queue = one.storage.expect(ReadQueue)
+    one.actor.serve(QueueRead(queue.request, queue.queue, (stored_message(1, proof=Proof.PEER),), False))
+    route = one.router.expect(RouteMessages)
+    far = msgspec.structs.replace(route.envelopes[0], routing=Routing("here"))
+    one.actor.serve(MessagesRouted(route.request, (ToNeighbour(NodeName("b"), far),)))
+    ending = one.storage.expect(EndMessages)
+    notice = ending.items[0].notice
+    assert notice is not None
+    assert (notice.queue, notice.envelope) == ("n:b", far)
+    result = StoreResult(StoreOutcome.STORED, Seq(9), far.id, 1e9)
+    one.actor.serve(MessagesAcknowledged(ending.request, (result,)))
+    (queued,) = one.servers.expect(MessagesQueued).items
+    assert (queued.queue, queued.message.seq, queued.message.envelope) == ("n:b", 9, far)
+
+
+def test_mail_from_elsewhere_for_a_user_who_was_removed_ends(busy: Desk) -> None:
+    one = busy
+    nobody = UserName("nobody")
+    one.actor.serve(MailStored(messages=(stored_message(5, recipient=nobody),)))
+    (ended,) = one.storage.expect(EndMessages).items
+    assert (ended.seq, ended.reason) == (5, "the user was removed")
+
+
+def test_a_router_or_a_server_manager_that_fails_costs_a_500(roamer: Desk) -> None:
+    one = roamer
+    one.actor.serve(RegisterContacts(items=(registration(one, "carol"),)))
+    one.actor.serve(CommandFailed(one.router.expect(FindNames).request, "FindNames", "x"))
+    assert one.answers() == [500]
+    one.actor.serve(RegisterContacts(items=(registration(one, "carol"),)))
+    found = NameAnswer(UserName("carol"), Found.ELSEWHERE, NodeName("h"), NodeName("m"), 1)
+    one.actor.serve(NamesFound(one.router.expect(FindNames).request, (found,)))
+    one.actor.serve(CommandFailed(one.servers.expect(AskFar).request, "AskFar", "x"))
+    assert one.answers() == [500, 500]
+    asker = Probe()
+    one.actor.serve(AddUser(reply_to=asker, request=5, name=UserName("carol"), ha1_md5="x", ha1_sha256="y"))
+    one.actor.serve(CommandFailed(one.router.expect(FindNames).request, "FindNames", "x"))
+    assert asker.expect(CommandDone).error == "the router failed: x"
+
+
+def test_an_answer_without_what_was_asked_for_costs_a_500(roamer: Desk) -> None:
+    one = roamer
+    one.actor.serve(RegisterContacts(items=(registration(one, "carol"),)))
+    one.actor.serve(NamesFound(one.router.expect(FindNames).request, ()))
+    assert one.actor.failures.expect(ActorFailed).command == "NamesFound"
+    assert one.answers() == [500]
+    one.actor.serve(NamesFound(999, ()), FarAnswered(999, 200, "", True))
+
+
+def test_too_many_errands_are_told_to_come_again(roamer: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    one = roamer
+    monkeypatch.setattr(edge, "MAX_ERRANDS", 2)
+    for _ in range(3):
+        one.actor.serve(RegisterContacts(items=(registration(one, "carol"),)))
+    assert one.answers() == [503]
+    one.actor.serve(NamesFound(one.router.expect(FindNames).request, (NameAnswer(UserName("c"), Found.UNKNOWN),)))
+    one.actor.serve(RegisterContacts(items=(registration(one, "carol"),)))
+    assert one.answers() == [503, 401]
 
 
 # Failures of others.

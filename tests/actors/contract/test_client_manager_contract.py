@@ -9,8 +9,11 @@ import pytest
 
 from actors.base import ActorBase
 from actors.client_manager.actor import ClientManager
-from actors.messages.client_manager import RegisterContacts, SubmitMessages
+from actors.messages.client_manager import RegisterContacts, RelayArrived, RelaysArrived, SubmitMessages
 from actors.messages.lifecycle import Ping, Pong
+from actors.messages.links import RelayContent, RelayedDelivery, RelayedProof, RelayedRegister
+from actors.messages.server_manager import AnswerRelays, RelayDeliveries
+from actors.model import NodeName, UserName
 from tests.actors.bench import Bench, contact, flow
 
 MANAGERS: list[type[ActorBase[Any]]] = [ClientManager]
@@ -90,6 +93,26 @@ def test_operators_are_told_what_is_wrong(bench: Bench) -> None:
     assert bench.add_user("bob").error == "exists"
     assert bench.add_user("nobody", replace=True).error == "unknown"
     assert bench.remove_user("nobody").error == "unknown"
+
+
+def test_each_relay_gets_one_answer_and_a_delivery_the_phones(bench: Bench) -> None:
+    bench.send("alice", "bob")
+    request = bench.send_of()
+    far, edge = NodeName("far"), NodeName("edge")
+    register = RelayedRegister(bench.registration("bob", contact("bob", "other.example"), call_id=b"r"), "token")
+    stranger = RelayedProof(UserName("stranger"), None, "token")
+    lost = RelayedDelivery(request, "no token of this node")
+    contents: tuple[RelayContent, ...] = (register, stranger, lost)
+    relays = tuple(RelayArrived(number, far, (far, edge), what) for number, what in enumerate(contents, 1))
+    bench.tell(RelaysArrived(items=relays))
+    answers = {answer.relay: answer for told in bench.server_manager.of(AnswerRelays) for answer in told.items}
+    assert {number: answer.status for number, answer in answers.items()} == {1: 200, 2: 404, 3: 430}
+    assert len(answers[1].reply.contacts) == 2
+    (sent,) = bench.server_manager.expect(RelayDeliveries).items  # it is open to anyone yet
+    assert (sent.route, sent.body) == ((b"edge", b"far", b"token"), b"hello")
+    bench.respond(sent)
+    bench.respond(request)
+    assert bench.waiting() == 0
 
 
 def test_it_answers_a_ping(bench: Bench) -> None:
