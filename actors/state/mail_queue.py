@@ -3,7 +3,7 @@
 Of each row memory keeps its number, in a lane of its recipient, up to `index` rows; of the first rows of lanes that
 can move it keeps the message too, up to about `window`. What is not indexed is found by reading on from the disk: all
 rows up to `read_to` have been seen. A lane that fills half of the index is cut: its later rows are skipped, and looked
-for again once its earlier ones are gone. So no recipient keeps others from being found.
+for again once its earlier ones are gone and all others have been seen. So no recipient keeps others from being found.
 """
 
 from __future__ import annotations
@@ -58,14 +58,12 @@ class Row:
 class Lane:
     """The messages to one recipient, in order; one of them at a time is on the wire (PROTOCOL 19)."""
 
-    __slots__ = ("busy", "cut", "doubts", "failures", "leaving", "recipient", "resting", "seqs", "staying")
+    __slots__ = ("busy", "doubts", "failures", "leaving", "recipient", "resting", "seqs", "staying")
 
     def __init__(self, recipient: UserName) -> None:
         self.recipient = recipient
         self.seqs: deque[Seq] = deque()
         """All rows indexed that are not over."""
-        self.cut = Seq(0)
-        """Not 0: rows from here on are on disk only."""
         self.busy = 0
         """Rows flying or held."""
         self.doubts = 0
@@ -122,11 +120,14 @@ class MailQueue:
         self._lanes: dict[UserName, Lane] = {}
         self._loaded = 0
         self._over = 0
+        self._cuts: dict[UserName, Seq] = {}
+        """Of lanes that were cut: rows from there on are on disk only."""
         self._hungry: dict[UserName, None] = {}
         """Lanes that would move if their head were in memory."""
         self._to_route: dict[UserName, None] = {}
         self._reading: tuple[Reading, Seq] | None = None
         """With the newest row announced when it began."""
+        self._reads_on = False
         self._full = False
         """The index was full: a quarter of it is to be free before it is filled again."""
         self._gone_meanwhile: set[Seq] = set()
@@ -137,7 +138,7 @@ class MailQueue:
     def waiting(self) -> int:
         """Messages in it, on disk; an estimate until all of it has been read."""
         known = len(self._rows) - self._over
-        return max(known, self._size) if self._behind or any(lane.cut for lane in self._lanes.values()) else known
+        return max(known, self._size) if self._behind or self._cuts else known
 
     @property
     def in_memory(self) -> int:
@@ -166,7 +167,7 @@ class MailQueue:
     @property
     def floor(self) -> Seq:
         """No row below this one is left in the queue, announced or read."""
-        low = self._lowest()
+        low = min(self._lowest(), *self._cuts.values()) if self._cuts else self._lowest()
         return min(low, Seq(self._read_to + 1)) if self._behind else low
 
     def _lowest(self) -> Seq:
@@ -188,7 +189,7 @@ class MailQueue:
             self._behind = True
             return
         lane = self._lane(message.envelope.recipient)
-        if not lane.cut:
+        if lane.recipient not in self._cuts:
             self._insert(message, lane, doubt=False)
 
     def next_read(self) -> Reading | None:
@@ -202,15 +203,17 @@ class MailQueue:
 
     def _choose_read(self) -> Reading | None:
         low = self._lowest()
-        first = self._rows.get(low)
-        if first is not None and first.message is None and self._hungry.pop(first.lane.recipient, 0) is None:
-            return Reading(Seq(0), 1, (low,))  # the oldest of all never waits for room
         unread = Reading(self._read_to, PAGE) if self._behind and self._has_room() else None
         if unread is not None and self._read_to + 1 < low:
             return unread  # it keeps the floor down
         if self._loaded > self._window // 2:
-            return None
-        seqs = self._missing()
+            first = self._rows.get(low)
+            if first is None or first.message is not None or first.lane.recipient not in self._hungry:
+                return None
+            del self._hungry[first.lane.recipient]
+            return Reading(Seq(0), 1, (low,))  # the oldest of all never waits for room
+        self._reads_on = unread is not None and not self._reads_on  # in turn: neither keeps the other waiting
+        seqs = () if self._reads_on else self._missing()
         return Reading(Seq(0), len(seqs), seqs) if seqs else unread
 
     def _has_room(self) -> bool:
@@ -242,10 +245,13 @@ class MailQueue:
 
     def read_anew(self) -> None:
         """Look at the whole queue on disk again: what memory does not know of it comes in."""
-        self._read_to = Seq(0)
+        self._read_from(Seq(1))
+
+    def _read_from(self, seq: Seq) -> None:
+        """What memory does not know of from there on is looked for, as of now; what was skipped too."""
+        self._read_to = min(self._read_to, Seq(min(seq, *self._cuts.values(), seq) - 1))
         self._behind = True
-        for lane in self._lanes.values():
-            lane.cut = Seq(0)
+        self._cuts.clear()
 
     def _load(self, seqs: Sequence[Seq], messages: Sequence[StoredMessage]) -> None:
         found = {message.seq: message for message in messages}
@@ -270,7 +276,7 @@ class MailQueue:
                     more = True
                     break
                 lane = self._lane(message.envelope.recipient)
-                if not lane.cut or seq < lane.cut:
+                if seq < self._cuts.get(lane.recipient, seq + 1):
                     self._insert(message, lane, self._may_have_arrived(seq))
             last = seq
         if reading.after != self._read_to:
@@ -281,7 +287,15 @@ class MailQueue:
         # All that was announced when the reading began was on disk then, and has been seen.
         self._read_to = max(last, top)
         self._behind = self._top > self._read_to
-        self._size = len(self._rows) - self._over
+        if not self._behind:
+            self._size = len(self._rows) - self._over if not self._cuts else self._size
+            self._see_to_cuts()
+
+    def _see_to_cuts(self) -> None:
+        """Once all has been seen, look for what was skipped of lanes that have come to their cut."""
+        come = [cut for recipient, cut in self._cuts.items() if not self._lanes[recipient].seqs]
+        if come and not self._behind:
+            self._read_from(min(come))
 
     def _may_have_arrived(self, seq: Seq) -> bool:
         """Tell whether a row that is found on disk is in doubt."""
@@ -289,6 +303,7 @@ class MailQueue:
 
     def _insert(self, message: StoredMessage, lane: Lane, doubt: bool) -> None:
         row = Row(message, lane, doubt)
+        lane.doubts += doubt
         ahead = len(lane.seqs)
         near = ahead < LANE_WINDOW and (not ahead or self._rows[lane.seqs[-1]].message is not None)
         if near and self._loaded < self._window and self._useful(lane):
@@ -296,7 +311,6 @@ class MailQueue:
             self._loaded += 1
         self._rows[row.seq] = row
         heapq.heappush(self._order, row.seq)
-        lane.doubts += doubt
         if not lane.seqs or row.seq > lane.seqs[-1]:
             lane.seqs.append(row.seq)
         else:
@@ -328,7 +342,7 @@ class MailQueue:
         if len(lane.seqs) <= self._index // 2:
             return False
         cut = Seq(0)
-        while len(lane.seqs) > max(1, self._index // 4) and self._rows[lane.seqs[-1]].phase is Phase.WAITING:
+        while len(lane.seqs) > max(1, self._index * 3 // 8) and self._rows[lane.seqs[-1]].phase is Phase.WAITING:
             row = self._rows[lane.seqs[-1]]
             if row.doubt and not self._may_have_arrived(row.seq):
                 break  # only memory knows of this doubt
@@ -336,7 +350,8 @@ class MailQueue:
             self._unload(row)
             lane.doubts -= row.doubt
             del self._rows[cut]
-        lane.cut = min(cut, lane.cut) if lane.cut and cut else cut or lane.cut
+        if cut:
+            self._cuts[lane.recipient] = min(cut, self._cuts.get(lane.recipient, cut))
         return cut != 0
 
     # Lanes: what can be done with each.
@@ -359,9 +374,8 @@ class MailQueue:
     def _touch(self, lane: Lane) -> None:
         """Something changed with it: see what can be done now."""
         if not lane.seqs:
-            if lane.cut:
-                self._read_from(lane.cut)
-            if not lane.busy:
+            self._see_to_cuts()
+            if lane.recipient not in self._cuts:
                 self._lanes.pop(lane.recipient, None)
         elif lane.busy or not self._useful(lane):
             return
@@ -371,14 +385,6 @@ class MailQueue:
             self._to_route[lane.recipient] = None
         else:
             self._can_send(lane)
-
-    def _read_from(self, cut: Seq) -> None:
-        """The rows that were skipped are looked for again."""
-        cuts = [lane.cut for lane in self._lanes.values() if lane.cut]
-        self._read_to = min(self._read_to, Seq(min(cut, *cuts) - 1))
-        self._behind = True
-        for lane in self._lanes.values():
-            lane.cut = Seq(0)
 
     def _touch_all(self) -> None:
         for lane in tuple(self._lanes.values()):
