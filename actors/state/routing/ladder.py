@@ -147,7 +147,7 @@ class Ladder:
         if claim is not None:
             sent = self._send(envelope, routing, *claim, now)
             if sent is None:
-                self._wait(envelope, now, home=claim[0], wait=self._settings.silent_home)
+                self._wait(envelope, now, home=claim[0], wait=self._patience(name, claim[0], now))
             return sent or WAITS
         if self.unknown.holds(name, now) and (not routing.home or routing.home == self._me):
             return NOBODY
@@ -159,6 +159,13 @@ class Ladder:
             nearest = nearest or home
         self._wait(envelope, now, home=nearest, wait=0.0)
         return WAITS
+
+    def _patience(self, name: UserName, home: NodeName, now: float) -> float:
+        """Tell how long a known home may be out of reach until it is searched for; where no way to it was ever known,
+        the search shall find one."""
+        learned = self.learned.get(name, now)
+        on_its_way = learned is not None and learned.home == home and bool(learned.next_hop)
+        return self._settings.silent_home if self._by_summaries or on_its_way or home in self.neighbours else 0.0
 
     def _wait(self, envelope: Envelope, now: float, *, home: NodeName, wait: float) -> None:
         blocked = max(

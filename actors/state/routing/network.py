@@ -144,8 +144,7 @@ class Network:
     def _answered(self, node: NodeName, answer: SearchAnswer, now: float) -> None:
         """An answer that is handed on, or ends a search of ours, was waited for: what it found is learned here too."""
         self.searches.answer(node, answer, now)
-        contents = self.searches.take_contents()
-        self.told.neighbours.extend(contents)
+        contents = self._take_contents()
         if any(isinstance(item, SearchAnswer) and item.found == FOUND for _, item in contents):
             self.lookout.claimed(Claim(answer.name, answer.home, answer.epoch), node, answer.hops + 1, now)
 
@@ -210,13 +209,20 @@ class Network:
         """Take what the searches have come to, until nothing more follows from it."""
         self.searches.due(now)
         while True:
-            self.told.neighbours.extend(self.searches.take_contents())
+            self._take_contents()
             ends = self.searches.take_ended()
             for end in ends:
                 self.lookout.ended(end, now)
             if not ends:
                 return
             self.lookout.work(now)
+
+    def _take_contents(self) -> tuple[tuple[NodeName, RouterContent], ...]:
+        """Tell what the searches have for neighbours; to one that is down there is no stepping back."""
+        up = self.ladder.neighbours
+        contents = tuple(item for item in self.searches.take_contents() if up.get(item[0]))
+        self.told.neighbours.extend(contents)
+        return contents
 
     def _tell_summaries(self, now: float) -> None:
         due = self._summaries_due()
