@@ -215,7 +215,8 @@ def read_visited(value: bytes | None, path: tuple[str, ...]) -> tuple[str, ...]:
         return read_nodes(value, "Angarium-Visited")
     if _NUMBER.fullmatch(count) is None or not 0 < int(count) <= len(path):
         raise BadLinkHeader("Malformed Angarium-Visited")
-    nodes = read_nodes(before[:-1], "Angarium-Visited") if before else ()
+    before = before.rstrip(b" \t")
     if before and not before.endswith(b","):
         raise BadLinkHeader("Malformed Angarium-Visited")
+    nodes = read_nodes(before[:-1], "Angarium-Visited") if before else ()
     return nodes + path[-int(count) :]

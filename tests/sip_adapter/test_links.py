@@ -266,6 +266,14 @@ class TestMalformed:
         assert isinstance(message, Request)
         assert decode_request(message) == (asked(carry()).frame, carry())
 
+    def test_blanks_in_lists_are_read_over(self) -> None:
+        way = Routing("a", path=("x", "b", "c"), visited=("e", "b", "c"))
+        data = encode_request(asked(carry(routing=way)), REALM, VIA, TOKEN)
+        assert b"Visited: e,*2" in data
+        message = parse(data.replace(b"e,*2", b"e , *2").replace(b"x,b,c", b"x, b ,c"))
+        assert isinstance(message, Request)
+        assert decode_request(message)[1] == carry(routing=way)
+
     def test_a_future_parameter_is_left_alone(self) -> None:
         message = parse(GOOD.replace(b"row=", b"colour=red;row=").replace(b"carry;", b"carry;more;"))
         assert isinstance(message, Request)
