@@ -56,6 +56,7 @@ from tests.actors.stores.build import (
     register,
     save_neighbour,
     settled,
+    store,
     stored,
     waiting,
 )
@@ -152,6 +153,13 @@ def test_a_hand_over_that_was_rolled_back_may_come_again(node: Node) -> None:
     with pytest.raises(Exception, match="surrogates"):
         stored(node.store, one, two, item("bad", to=UserName("\udc80")))
     assert outcomes(stored(node.store, one, two)) == [STORED, STORED]
+
+
+def test_an_id_that_was_written_and_rolled_back_may_come_again(node: Node) -> None:
+    with pytest.raises(Exception, match="surrogates"):
+        node.store.commit([store(home("h", link=mark(8))), settled(Account(BOB)), accounts("\udc80")])
+    assert outcomes(stored(node.store, home("h", link=mark(8)))) == [STORED]
+    assert outcomes(stored(node.restart(), home("h"))) == [KNOWN]
 
 
 # The home's ledger.
