@@ -79,7 +79,8 @@ def get(address: tuple[str, int], path: str) -> tuple[int, str]:
 
 
 def test_the_ready_line_names_what_was_bound(tmp_path: Path) -> None:
-    with RealNode(tmp_path / "data", name="n1", args=("--open", "--admin", "127.0.0.1:0")) as node:
+    anywhere = ("udp://127.0.0.1:0", "tcp://127.0.0.1:0")
+    with RealNode(tmp_path / "data", name="n1", args=("--open", "--admin", "127.0.0.1:0"), listen=anywhere) as node:
         assert re.fullmatch(READY, node.said)
         assert get(node.admin, "/livez")[0] == 200
         with socket.create_connection(node.tcp, timeout=10):

@@ -16,6 +16,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Self
 
+from tests.ports import free_port
+
 START_WITHIN = 30.0
 """Seconds a node may take until it prints its `ready` line."""
 
@@ -60,13 +62,14 @@ class NodeProcess:
         *,
         args: Sequence[str] = ("--open",),
         command: Sequence[str] | None = None,
-        listen: Sequence[str] = ("udp://127.0.0.1:0", "tcp://127.0.0.1:0"),
+        listen: Sequence[str] = (),
         env: dict[str, str] | None = None,
         name: str = "a",
     ) -> None:
         self.data = data
         self.name = name
-        self.listen = list(listen)
+        port = free_port()
+        self.listen = list(listen or (f"udp://127.0.0.1:{port}", f"tcp://127.0.0.1:{port + 1}"))
         self.args = list(args)
         self.command = list(command or angarium())
         self.env = {**os.environ, **(env or {})}

@@ -33,7 +33,8 @@ from tests.actors.stores.build import (
 )
 from tests.faults.mailroom import show
 
-FLIPS = 4000 if os.environ.get("ANGARIUM_FAULTS") == "full" else 400
+FULL = os.environ.get("ANGARIUM_FAULTS") == "full"
+FLIPS = 4000 if FULL else 400
 SEED = int(os.environ.get("ANGARIUM_SEED", "2"))
 WAITING = 120
 USERS = 40
@@ -115,6 +116,7 @@ def pages_of_messages(database: Path) -> dict[str, set[int]]:
 
 
 @pytest.mark.faults
+@pytest.mark.timeout(3600 if FULL else 600)
 def test_a_flipped_bit_delivers_no_wrong_body_and_hides_no_message(tmp_path: Path) -> None:
     start = time.monotonic()
     fill(tmp_path / "sound").close()

@@ -22,7 +22,7 @@ FULL = os.environ.get("ANGARIUM_FAULTS") == "full"
 KILLS = 1000 if FULL else 20
 """Half of them before the commit of a message, half after it."""
 
-pytestmark = [pytest.mark.faults, pytest.mark.timeout(7200 if FULL else 240)]
+pytestmark = [pytest.mark.faults, pytest.mark.timeout(7200 if FULL else 600)]
 
 
 def test_kill_before_and_after_the_commit(tmp_path: Path) -> None:

@@ -14,16 +14,10 @@ from types import TracebackType
 from typing import Any, Self
 
 from tests.faults.phones import wait_until
+from tests.ports import free_port
 from tests.tools import require_tool
 
 MODULES = Path("/usr/lib/baresip/modules")
-
-
-def _free_tcp_port() -> int:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        port: int = sock.getsockname()[1]
-        return port
 
 
 class Baresip:
@@ -42,7 +36,7 @@ class Baresip:
     ) -> None:
         program = require_tool("baresip")
         folder.mkdir(exist_ok=True)
-        self._control = ("127.0.0.1", _free_tcp_port())
+        self._control = ("127.0.0.1", free_port())
         host, port = server
         account = f"<sip:{user}@{host}:{port};transport={transport}>;regint=60"
         # Without it baresip registers over TCP and sends over UDP: it drops the parameters of a contact's URI.

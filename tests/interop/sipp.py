@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,19 +10,12 @@ from types import TracebackType
 from typing import Self
 
 from tests.faults.node import Address
+from tests.ports import free_port
 from tests.tools import require_tool
 
 SCENARIOS = Path(__file__).with_name("scenarios")
 WITHIN = 40
 """Seconds in which a scenario must have passed: more than all repeats of a message take (Timer F)."""
-
-
-def free_port() -> int:
-    """Find a UDP port that is free now; SIPp wants to be told one to use it twice."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
-        sock.bind(("127.0.0.1", 0))
-        port: int = sock.getsockname()[1]
-        return port
 
 
 class Sipp:

@@ -11,7 +11,7 @@ from tests.faults.phones import wait_until
 from tests.interop.baresip import Baresip
 from tests.interop.conftest import PASSWORDS
 from tests.interop.ours import receive, send
-from tests.interop.sipp import free_port
+from tests.ports import free_port
 
 pytestmark = pytest.mark.interop
 TRANSPORTS = pytest.mark.parametrize("transport", ["udp", "tcp"])

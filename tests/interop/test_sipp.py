@@ -10,7 +10,8 @@ from tests.faults.node import Address, NodeProcess
 from tests.faults.phones import wait_until
 from tests.interop.conftest import PASSWORDS
 from tests.interop.ours import receive, send
-from tests.interop.sipp import WITHIN, Sipp, free_port, run_sipp
+from tests.interop.sipp import WITHIN, Sipp, run_sipp
+from tests.ports import free_port
 
 pytestmark = pytest.mark.interop
 TRANSPORTS = pytest.mark.parametrize("transport", ["u1", "t1"])

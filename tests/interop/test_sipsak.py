@@ -12,7 +12,7 @@ from tests.faults.oracle import Log
 from tests.faults.phones import Exchange, Phone, wait_until
 from tests.interop.conftest import PASSWORDS
 from tests.interop.ours import receive, send
-from tests.interop.sipp import free_port
+from tests.ports import free_port
 from tests.tools import require_tool
 
 pytestmark = pytest.mark.interop
