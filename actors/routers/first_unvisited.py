@@ -23,10 +23,11 @@ class FirstUnvisited(PlainRouter):
         if ahead:
             return self.send(ahead[0], envelope, routing)
         behind = parent(routing.path, self.me)
-        if behind is None:
-            return Unknown() if all(self.neighbours.values()) else self.waits()
-        if not self.neighbours.get(behind):
+        if behind is not None and not self.neighbours.get(behind):
             return self.waits()
+        if behind is None or behind not in self.open(envelope.recipient):
+            # The end of the walk: here, or there, where it was refused and so has stayed here.
+            return Unknown() if all(self.neighbours.values()) else self.waits()
         visited = tuple(node for node in routing.visited if node != behind)
         return self.send(behind, envelope, routing, visited=visited, leg=routing.leg + 1)
 
