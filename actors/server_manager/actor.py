@@ -234,7 +234,7 @@ class ServerManager(ActorBase[ServerManagerCommand]):
         self._links.answer(request, 503, "The server failed on this request; it serves on", retry_after=1)
 
     def _answer_failed(self, answer: LinkAnswered, error: Exception) -> None:
-        """Whoever waited for it cannot be told any more what became of it; the link itself stands."""
+        self._links.end_failed(answer)
 
     # Links rise and fall.
 
@@ -297,19 +297,16 @@ class ServerManager(ActorBase[ServerManagerCommand]):
 
     def flush(self) -> None:
         """Hand on everything that was decided, one message to each receiver."""
-        self._links.revive()
+        self.each((self._links.revive,), _call, _leave)
         for _ in range(ROUNDS):
             calls, self._links.calls = self._links.calls, []
             self.each(calls, _call, _leave)
             if self._started:
-                self._mail.flush()
+                self.each((self._mail.flush,), _call, _leave)
             if not self._links.calls:
                 break
-        self._relays.flush()
-        self._control.flush()
-        self._links.flush()
-        self._neighbours.report()
-        self._core.report()
+        last = (self._relays.flush, self._control.flush, self._links.flush, self._neighbours.report, self._core.report)
+        self.each(last, _call, _leave)  # one of them that fails is no reason for the others to wait
         self._schedule()
 
 

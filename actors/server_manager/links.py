@@ -77,6 +77,7 @@ class Links:
         self._flights: dict[int, Flight] = {}
         self._numbers = itertools.count(1)
         self._alive: dict[NodeName, None] = {}
+        self._ending: Flight | None = None
         self._requests: list[LinkRequest] = []
         self._replies: list[LinkReply] = []
 
@@ -203,7 +204,7 @@ class Links:
 
     def ended(self, answer: LinkAnswered) -> None:
         """A request came to its end; one that is not known any more ended before, with its link."""
-        flight = self._flights.pop(answer.number, None)
+        self._ending = flight = self._flights.pop(answer.number, None)
         if flight is None:
             return
         line = self._lines[flight.node]
@@ -216,6 +217,12 @@ class Links:
         elif not answer.answered and flight.judged and answer.status != 513:  # which is too large, and never went out
             self._fall(line, "does not answer" if answer.status == 408 else answer.reason or "cannot be reached")
         flight.done(answer)
+
+    def end_failed(self, answer: LinkAnswered) -> None:
+        """Whoever waited for this end failed on it: to him there was no answer."""
+        if self._ending is not None:
+            self.calls.append(partial(self._ending.done, _unanswered(answer.number, "the server failed on its answer")))
+            self._ending = None
 
     def believed(self, request: LinkRequested) -> NodeName | None:
         """Tell which neighbour a request is from; None: it is not believed, and was answered so."""

@@ -1,4 +1,4 @@
-"""What proves requests and answers between servers (PROTOCOL 26), vouches for a message, and seals hashes. All pure.
+"""What proves requests and answers between servers (PROTOCOL 26), and seals hashes that travel. All pure.
 
 Everything is HMAC-SHA-256 (RFC 2104), each use under a label of its own, so that what proves one thing never proves
 another. A link needs no encryption for this; what it carries can be read on the way, but not changed, made or repeated.
@@ -11,7 +11,7 @@ import hmac
 import ipaddress
 
 from actors.messages.links import Hello, LinkAnswer, LinkContent, encode_content
-from actors.model import Envelope, NodeName, UserName
+from actors.model import NodeName, UserName
 
 MAC_SIZE = 16
 """Bytes of a MAC that travel."""
@@ -60,21 +60,6 @@ def is_loopback(host: str) -> bool:
         return False
     mapped = getattr(address, "ipv4_mapped", None)
     return (mapped or address).is_loopback
-
-
-# Messages of our own that come back (PROTOCOL 25).
-
-
-def vouch_for(node_key: bytes, envelope: Envelope) -> str:
-    """Make the text by which the node that accepted a message knows it again; under its own key, for nobody else."""
-    named = (envelope.id, envelope.sender, envelope.recipient, envelope.body)
-    return _mac(node_key, b"vouch", encode_content(named))
-
-
-def is_vouched(node_key: bytes, envelope: Envelope) -> bool:
-    """Tell whether a message that names this node as its origin was really accepted here."""
-    routing = envelope.routing
-    return routing is not None and same(routing.vouch, vouch_for(node_key, envelope))
 
 
 # Password hashes that move with their user (PROTOCOL 24).

@@ -323,6 +323,10 @@ class Network:
         self.opened: list[tuple[str, str]] = []
         self.silent: set[str] = set()
         """Addresses that nothing comes of when they are opened."""
+        self.too_large: type[Any] | None = None
+        """Contents that do not fit the link."""
+        self.forgets = False
+        """Requests without an answer do not end."""
         self.on_request: RequestFilter = lambda caller, callee, request: request
         self.on_answer: AnswerFilter = lambda callee, caller, reply: reply
         self._manager = manager
@@ -381,6 +385,9 @@ class Network:
         callee = self.at(address) if address is not None else None
         if callee is None:
             self._end(caller, request.number, 503, "No link")
+            return
+        if self.too_large is not None and isinstance(request.content, self.too_large):
+            self._end(caller, request.number, 513, "Too large for this link")
             return
         self.requests.append((caller.name, callee.name, request))
         self._made += 1
@@ -444,7 +451,7 @@ class Network:
 
     def _late(self, key: TransactionKey) -> None:
         caller, number = self._pending.pop(key, (None, 0))
-        if caller is not None:
+        if caller is not None and not self.forgets:
             self._end(caller, number, 408, "No answer")
 
     def _end(self, caller: Node, number: int, status: int, reason: str) -> None:

@@ -30,15 +30,19 @@ from actors.messages.server_manager import (
     AskFar,
     FarAnswered,
     LinkRequests,
+    ListNeighbours,
     NeighbourDone,
+    NeighboursListed,
     NodeWays,
     RelayDeliveries,
     RemoveNeighbour,
     TellNeighbours,
 )
-from actors.messages.sip_adapter import LinkRequest
+from actors.messages.sip_adapter import LinkReply, LinkRequest
 from actors.model import Flow, NodeName, UserName
+from actors.server_manager.actor import ServerManager
 from actors.server_manager.control import IN_FLIGHT, WAITING
+from actors.server_manager.relays import Relays
 from actors.testing import Probe
 from tests.actors.link_bench import Network, Node, port_of
 
@@ -502,3 +506,115 @@ def test_an_exception_costs_one_request_only() -> None:
         network.run()
         assert b.said() == [WANTED]
         assert b.failures.take_all()
+
+
+def test_a_failure_in_one_part_does_not_keep_the_others_from_handing_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    with Network() as network:
+        b, a = network.add("b"), network.add("a", "b")
+        network.run()
+        with monkeypatch.context() as patched:
+            patched.setattr(Relays, "flush", lambda relays: 1 / 0)
+            a.tell(TellNeighbours(items=((B, WANTED),)))
+            network.run()
+        assert b.said() == [WANTED]
+        assert a.failures.take_all()
+        b.failures.take_all()
+
+
+def test_whoever_fails_on_an_answer_is_told_that_there_was_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    with Network() as network:
+        a, _, c = line(network)
+        c.clients.reply = YES
+        a.tell(NodeWays(ways=((C, B),)))
+        ended, failed = Relays._answered, list[str]()
+
+        def fails_once(self: Relays, errand: Any, node: NodeName, answer: Any) -> None:
+            if not failed:
+                failed.append(node)
+                raise ArithmeticError
+            ended(self, errand, node, answer)
+
+        monkeypatch.setattr(Relays, "_answered", fails_once)
+        answer = far(a, network, to=C)
+        assert (answer.status, answer.answered) == (503, False)
+        assert [node.failures.take_all() != () for node in network.nodes.values()].count(True) == 1
+
+
+def test_a_store_that_fails_at_the_start_is_asked_again() -> None:
+    with Network() as network:
+        b = network.add("b")
+        node = Node(network, "a", msgspec.structs.replace(b.settings, node=A, address=address("a")), ServerManager)
+        network.nodes["a"] = node
+        tell, failed = node.storage.tell, list[str]()
+
+        def fail_twice(message: Any) -> None:
+            if len(failed) < 4 and failed.count(type(message).__name__) < 2:
+                failed.append(type(message).__name__)
+                message.reply_to.tell(CommandFailed(request=message.request, command="", reason="disk"))
+            else:
+                tell(message)
+
+        node.storage.tell = fail_twice  # type: ignore[method-assign]
+        node.start()
+        asked = Probe()
+        node.tell(ListNeighbours(reply_to=asked, request=1))
+        network.run(0.1)
+        asked.expect_none()
+        network.run(2)
+        assert asked.expect(NeighboursListed).node == "a"
+        assert sorted(failed) == ["OpenStore", "OpenStore", "ReadNeighbours", "ReadNeighbours"]
+
+
+def test_a_router_that_fails_ends_the_relay() -> None:
+    with Network() as network:
+        a = network.add("a")
+        network.run()
+        a.names.tell = lambda message: message.reply_to.tell(  # type: ignore[method-assign]
+            CommandFailed(request=message.request, command="FindNames", reason="broken")
+        )
+        answer = far(a, network, user=UserName("bob"))
+        assert (answer.status, answer.answered) == (503, False)
+
+
+def test_what_is_too_large_for_a_link_leaves_it_up() -> None:
+    with Network() as network:
+        network.add("b")
+        a = network.add("a", "b")
+        network.run(2)
+        network.too_large = SummaryWanted
+        a.tell(TellNeighbours(items=((B, WANTED),)))
+        network.run(1)
+        assert a.silent() == [WANTED]
+        assert a.ups() == {"b"}
+
+
+def test_a_border_that_sheds_without_a_proof_costs_no_link() -> None:
+    with Network() as network:
+        network.add("b")
+        a = network.add("a", "b")
+        network.run(2)
+        network.on_answer = lambda callee, caller, reply: LinkReply(reply.transaction, 503, retry_after=1)
+        a.tell(TellNeighbours(items=((B, WANTED),) * 10))
+        network.run(1)
+        assert a.ups() == {"b"}
+        assert len(a.silent()) == 10
+        network.on_answer = lambda callee, caller, reply: LinkReply(reply.transaction, 200)
+        a.tell(TellNeighbours(items=((B, WANTED),) * 10))
+        network.run(0.1)
+        assert a.events("neighbour-down") == ["b: its answers cannot be proved"]
+
+
+def test_a_border_that_forgets_a_request_is_not_waited_for_without_end() -> None:
+    with Network() as network:
+        b, a = network.add("b"), network.add("a", "b")
+        network.run(2)
+        network.forgets = True
+        network.on_request = lambda caller, callee, request: None
+        a.tell(TellNeighbours(items=((B, WANTED),)))
+        network.run(21)
+        assert a.silent() == [WANTED]
+        assert a.ups() == set()
+        network.forgets = False
+        network.on_request = lambda caller, callee, request: request
+        network.run(60)
+        assert (a.ups(), b.ups()) == ({"b"}, {"a"})

@@ -8,19 +8,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from actors.messages.links import Alive, Hello, Reply, Welcome
-from actors.model import Envelope, MessageId, NodeName, Proof, Routing, UserName
+from actors.model import NodeName, UserName
 from actors.state.link_auth import (
     answer_mac,
     greeting_mac,
     is_loopback,
-    is_vouched,
     request_mac,
     root_key,
     same,
     seal,
     session_key,
     unseal,
-    vouch_for,
 )
 
 A, B = NodeName("a"), NodeName("b")
@@ -74,31 +72,6 @@ def test_loopback(host: str) -> None:
 @pytest.mark.parametrize("host", ["", "10.0.0.1", "127.0.0.1.example.org", "::2", "localhost.example.org", "0.0.0.0"])
 def test_not_loopback(host: str) -> None:
     assert not is_loopback(host)
-
-
-def envelope(**changes: object) -> Envelope:
-    made = Envelope(
-        id=MessageId("m"),
-        sender=UserName("alice"),
-        recipient=UserName("bob"),
-        call_id=b"c",
-        headers=(),
-        body=b"hi",
-        accepted=1.0,
-        proof=Proof.DIGEST,
-    )
-    return msgspec.structs.replace(made, **changes)
-
-
-def test_a_node_knows_its_own_message_again() -> None:
-    vouch = vouch_for(b"key", envelope())
-    back = envelope(routing=Routing(origin="a", step=3, vouch=vouch))
-    assert is_vouched(b"key", back)
-    assert not is_vouched(b"other", back)
-    assert not is_vouched(b"key", envelope())
-    assert not is_vouched(b"key", envelope(routing=Routing(origin="a")))
-    for change in ({"id": "n"}, {"sender": "eve"}, {"recipient": "carol"}, {"body": b"ho"}):
-        assert not is_vouched(b"key", msgspec.structs.replace(back, **change))
 
 
 @given(st.text(alphabet="0123456789abcdef ", max_size=200))
