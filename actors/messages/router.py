@@ -156,7 +156,11 @@ class NeighbourUp(Value, frozen=True, gc=False):
 
 
 class NeighbourDown(Value, frozen=True, gc=False):
-    """There is no way to this neighbour now; `removed`: it is no neighbour any more."""
+    """There is no way to this neighbour now; `removed`: it is no neighbour any more.
+
+    Told too when a neighbour is registered, before its link stands for the first time: while the Router has heard of no
+    neighbour, it takes everybody who is not here for unknown.
+    """
 
     node: NodeName
     removed: bool = False
