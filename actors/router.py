@@ -33,6 +33,7 @@ from actors.messages.router import (
 from actors.messages.server_manager import NodeWays, RouteAgain, TellNeighbours
 from actors.ref import Ref
 from actors.state.routing.network import Network
+from actors.state.routing.order import Order
 from actors.state.routing.settings import RouterSettings
 from actors.state.routing_table import NOBODY
 
@@ -63,6 +64,7 @@ class Router(ActorBase[RouterCommand]):
         self._client_manager = client_manager
         self._server_manager = server_manager
         self._network = Network(settings or RouterSettings(), random or Random(), self.clock.monotonic())
+        self._order = Order()
         self._unknown = 0
         self._searching = 0
         self._told_gauges: dict[str, float] = {}
@@ -105,16 +107,29 @@ class Router(ActorBase[RouterCommand]):
             now = self.clock.monotonic()
             route = network.ladder.route
             places = tuple([route(envelope, message.arrived_from, now) for envelope in message.envelopes])
+            places = self._in_order(message, places)
         else:
             places = network.table.route(message.envelopes)
             if NOBODY in places and network.ladder.neighbours:
-                places = self._climb(message, places)
+                places = self._in_order(message, self._climb(message, places))
+            elif self._order:
+                places = self._in_order(message, places)
         message.reply_to.tell(MessagesRouted(request=message.request, destinations=places))
         self._unknown += sum(type(place) is Unknown for place in places)
         waiting = sum(type(place) is Searching for place in places)
         if waiting:
             self._searching += waiting
             self._heard = True
+
+    def _in_order(self, message: RouteMessages, places: tuple[Destination, ...]) -> tuple[Destination, ...]:
+        """Have none overtake what waits for its recipient."""
+        now = self.clock.monotonic()
+        return tuple(
+            [
+                self._order.place(envelope.recipient, place, now, kept=message.kept)
+                for envelope, place in zip(message.envelopes, places, strict=True)
+            ]
+        )
 
     def _climb(self, message: RouteMessages, places: tuple[Destination, ...]) -> tuple[Destination, ...]:
         now = self.clock.monotonic()

@@ -57,6 +57,8 @@ class RouteMessages(Value, frozen=True, gc=False):
     arrived_from: NodeName = NodeName("")
     """The neighbour they came from; empty for messages accepted, written or kept here. Only of messages from a
     neighbour the visited list is checked for this node, and only they can be `Refused`."""
+    kept: bool = False
+    """They stand in the queue of the unrouted here: new messages to the same recipients go behind them."""
 
 
 class MessagesRouted(Value, frozen=True, gc=False):

@@ -30,7 +30,8 @@ from actors.server_manager.core import Core
 from actors.server_manager.custody import Custody
 from actors.server_manager.endings import Endings
 from actors.state.link_queue import LinkQueue
-from actors.state.mail_queue import MailQueue, Reading
+from actors.state.mail_lanes import Reading
+from actors.state.mail_queue import MailQueue
 
 READ_AGAIN = 0.5
 
@@ -89,7 +90,8 @@ class Rerouting:
 
         request = core.expect(answered, failed)
         envelopes = tuple(message.envelope for message in messages)
-        core.refs.router.tell(RouteMessages(core.refs.me, request, envelopes))
+        kept = queue.queue == UNROUTED
+        core.refs.router.tell(RouteMessages(core.refs.me, request, envelopes, kept=kept))
 
     def _routed(self, queue: MailQueue, messages: Sequence[StoredMessage], destinations: Sequence[Destination]) -> None:
         """In order for each recipient: behind one that stays, all stay."""
@@ -120,15 +122,17 @@ class Rerouting:
                 return MoveItem(seq, mailbox_queue(envelope.recipient), envelope, once=True)
             case ToNeighbour(node=node, envelope=routed):
                 target = neighbour_queue(node)
-                if target == queue.queue and routed.routing == envelope.routing:
+                changed = target != queue.queue or routed.routing != envelope.routing
+                if target == queue.queue and not (changed and self._returns(queue, seq)):
                     return None
-                if target == queue.queue and isinstance(queue, LinkQueue):
-                    queue.hesitate(envelope.recipient, self._core.now())
                 return MoveItem(seq, target, routed)
             case Searching() if queue.leaves_when_searched(seq):
                 return MoveItem(seq, UNROUTED, envelope)
             case _:
                 return None
+
+    def _returns(self, queue: MailQueue, seq: Seq) -> bool:
+        return isinstance(queue, LinkQueue) and queue.returns(seq, self._core.now())
 
     # Moving.
 
