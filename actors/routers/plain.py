@@ -150,9 +150,10 @@ class PlainRouter(ActorBase[RouterCommand]):
         return ToNeighbour(node, msgspec.structs.replace(envelope, routing=onward))
 
     def tell(self, *items: tuple[NodeName, RouterContent]) -> None:
-        """Tell Routers of neighbours."""
-        if self._server_manager is not None and items:
-            self._server_manager.tell(TellNeighbours(items))
+        """Tell Routers of neighbours that are up."""
+        open_ones = tuple([item for item in items if self.neighbours.get(item[0])])
+        if self._server_manager is not None and open_ones:
+            self._server_manager.tell(TellNeighbours(open_ones))
 
     def route_again(self, *names: UserName) -> None:
         """Have the messages for these names, or all that wait, asked about again."""

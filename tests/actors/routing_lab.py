@@ -99,16 +99,26 @@ class Lab:
     # Links and nodes.
 
     def up(self, one: str, other: str) -> None:
-        for here, there in ((NodeName(one), NodeName(other)), (NodeName(other), NodeName(one))):
-            self._links[here, there] = next(self._numbers)
-            self.nodes[here].neighbour_up(there, self.now)
-            self._after(here)
+        self.raise_link(one, other)
+        self.raise_link(other, one)
 
     def down(self, one: str, other: str) -> None:
-        for here, there in ((NodeName(one), NodeName(other)), (NodeName(other), NodeName(one))):
-            if self._links.pop((here, there), None) is not None:
-                self.nodes[here].neighbour_down(there, False, self.now)
-                self._after(here)
+        self.drop_link(one, other)
+        self.drop_link(other, one)
+
+    def raise_link(self, one: str, other: str) -> None:
+        """One's own link to the other stands."""
+        here, there = NodeName(one), NodeName(other)
+        self._links[here, there] = next(self._numbers)
+        self.nodes[here].neighbour_up(there, self.now)
+        self._after(here)
+
+    def drop_link(self, one: str, other: str) -> None:
+        """One's own link to the other falls; the other's may stand."""
+        here, there = NodeName(one), NodeName(other)
+        if self._links.pop((here, there), None) is not None:
+            self.nodes[here].neighbour_down(there, False, self.now)
+            self._after(here)
 
     def is_up(self, one: NodeName, other: NodeName) -> bool:
         return (one, other) in self._links

@@ -68,13 +68,15 @@ class Joined:
     def walk(self, start: str, recipient: str, sender: str = "alice") -> tuple[list[str], Destination]:
         """Send a message on its way; gives the nodes it came to, and how it stands there."""
         at, came_from, hands = start, "", [start]
+        kept = False
         envelope = message(recipient, sender)
         waits = 3
         for _ in range(50):
             asker = Probe("asker")
-            question = RouteMessages(asker, 1, (envelope,), NodeName(came_from))
+            question = RouteMessages(asker, 1, (envelope,), NodeName(came_from), kept)
             self.routers[at].serve(question)
             (place,) = asker.expect(MessagesRouted).destinations
+            kept = isinstance(place, Searching)
             if isinstance(place, ToNeighbour):
                 envelope, came_from, at = place.envelope, at, place.node
                 hands.append(at)

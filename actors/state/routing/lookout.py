@@ -160,7 +160,7 @@ class Lookout:
             found = Found.INCOMPLETE
             if self.wanted.failed(name, now):
                 self._told.tell_again((name,))
-        self._told.count(f'searches_total{{found="{found}"}}')
+        self._told.count(f'searches_total{{found="{"found" if end.found else found}"}}')
         self._answer(end, found, now)
 
     def _ended_ours(self, end: SearchEnded, now: float) -> None:

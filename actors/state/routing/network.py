@@ -3,6 +3,10 @@
 The parts, each pure: ways to nodes (`nodes`), summaries of names (`summaries`), searches (`search`), the ladder that
 places messages by them (`ladder`), and the lookout that decides about searches (`lookout`). What they have for others
 is gathered in `told`. Changes of ways and of summaries are told at intervals, so that many cost one message.
+
+Between two nodes there are two links, which rise and fall by themselves. What a neighbour wants to which there is no
+link is answered once there is one; a neighbour whose link is new asks for all ways (see `nodes`), and has forgotten who
+is told of changes of summaries by it: they are asked for anew.
 """
 
 from __future__ import annotations
@@ -23,7 +27,7 @@ from actors.messages.router import Claim, FindNames, RouteInfo
 from actors.model import NodeName, UserName
 from actors.state.routing.ladder import Ladder
 from actors.state.routing.lookout import Lookout
-from actors.state.routing.nodes import NodeTable
+from actors.state.routing.nodes import NO_WAY, NodeTable
 from actors.state.routing.search import FOUND, Searches
 from actors.state.routing.settings import SUMMARIES, RouterSettings
 from actors.state.routing.summaries import Summaries
@@ -33,6 +37,8 @@ from actors.state.routing_table import RoutingTable
 
 ROUTES_IN_ONE = 400
 """Ways told in one message to a neighbour at most: names of 32 characters make it 20 kB."""
+NODES_UNKNOWN = 1_000
+"""How many nodes a search's filter is made for, where no ways to nodes are exchanged."""
 
 
 class Network:
@@ -46,6 +52,8 @@ class Network:
         """There was a neighbour: from then on a summary of our own names is kept."""
         self._routes_told = self._summaries_told = -float("inf")
         self._way: dict[NodeName, NodeName] = {}
+        self._deferred: dict[NodeName, dict[NodeName, SummaryWanted]] = {}
+        """What neighbours want to which there is no link yet."""
         self.table = RoutingTable()
         self.told = Told()
         self.summaries = Summaries(self._me, version=random.getrandbits(31))
@@ -57,7 +65,7 @@ class Network:
             neighbours=self.ladder.neighbours,
             ours=lambda name: self.table.claim(name) or 0,
             hints=self.ladder.hints,
-            nodes=lambda: len(self._way) + 1,
+            nodes=lambda: len(self._way) + 1 if self._exchanges else NODES_UNKNOWN,
             first=random.getrandbits(31),
         )
         self.lookout = Lookout(settings, self.table, self.ladder, self.wanted, self.searches, random, self.told)
@@ -99,6 +107,8 @@ class Network:
         self.ladder.neighbours[node] = True
         if self._exchanges:
             self.nodes.neighbour_up(node, now)
+            for wanted in self._deferred.pop(node, {}).values():
+                self._tell(node, self.summaries.answer(node, wanted))
         else:
             self._moved(((node, node),))
         self.lookout.link_up(now)
@@ -109,6 +119,7 @@ class Network:
         self._cut(node, now)
         if removed:
             self.ladder.neighbours.pop(node, None)
+            self._deferred.pop(node, None)
         else:
             self.ladder.neighbours[node] = False
 
@@ -135,11 +146,17 @@ class Network:
             case Routes():
                 self.nodes.heard(node, item.items, now)
                 self._follow(now)
+                if any(route.metric == NO_WAY and not route.number and route.node == self._me for route in item.items):
+                    self.summaries.follow([(known, hop) for known, hop in self._way.items() if hop == node])
                 self.summaries.told(node, item.items)
             case Summary():
                 self.summaries.heard(node, item)
-            case SummaryWanted():
+            case SummaryWanted() if self.ladder.neighbours.get(node):
                 self._tell(node, self.summaries.answer(node, item))
+            case SummaryWanted() if node in self.ladder.neighbours:
+                self._deferred.setdefault(node, {})[item.node] = item
+            case SummaryWanted():
+                pass  # a link of its own will come first
 
     def _answered(self, node: NodeName, answer: SearchAnswer, now: float) -> None:
         """An answer that is handed on, or ends a search of ours, was waited for: what it found is learned here too."""
@@ -158,7 +175,8 @@ class Network:
             case Routes():
                 self.nodes.silent(node, item.items)
             case Summary() | SummaryWanted():
-                self.summaries.silent(node, (item,))
+                if self.ladder.neighbours.get(node):
+                    self.summaries.silent(node, (item,))
 
     # Ways.
 

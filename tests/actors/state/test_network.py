@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from random import Random
+
 import pytest
 
 from actors.messages.router import Claim, Found
@@ -163,6 +165,105 @@ def test_a_random_network_finds_everybody_on_short_ways() -> None:
     for number in range(40):
         mail = mails[number]
         assert len(mail.hands) == lab.nodes[NodeName(f"n{number}")].nodes.hops(mail.at)
+
+
+@pytest.mark.parametrize("rungs", [("learned", "summaries", "search"), ("learned", "search")], ids=["all", "search"])
+@pytest.mark.parametrize("seed", range(10))
+def test_whatever_falls_and_rises_all_mail_comes_home(seed: int, rungs: tuple[str, ...]) -> None:
+    edges = random_graph(8, 3, seed)
+    lab = Lab(edges, seed=seed, rungs=rungs)
+    for number in range(8):
+        lab.user(f"u{number}", f"n{number}")
+    trouble = Trouble(lab, edges, seed)
+    for _ in range(80):
+        trouble.make()
+    trouble.end()
+    lab.run(700.0)
+    assert len(lab.mail) > 10
+    assert [mail.state for mail in lab.mail] == ["home"] * len(lab.mail)
+
+
+class Trouble:
+    """Nodes stop and start, links fall and rise in one direction or both, and mail is sent all the time."""
+
+    def __init__(self, lab: Lab, edges: list[tuple[str, str]], seed: int) -> None:
+        self.lab = lab
+        self.edges = edges
+        self.random = Random(seed)
+        self.stopped: set[str] = set()
+
+    def make(self) -> None:
+        lab, random = self.lab, self.random
+        lab.run(random.random() * 3.0)
+        node = f"n{random.randrange(8)}"
+        one, other = random.sample(random.choice(self.edges), 2)
+        act = random.randrange(8)
+        if act == 0 and node not in self.stopped and len(self.stopped) < 3:
+            lab.stop(node)
+            self.stopped.add(node)
+        elif act == 1 and self.stopped:
+            self.start(min(self.stopped))
+        elif act < 4 and not self.stopped & {one, other}:
+            self.turn(act, one, other)
+        elif node not in self.stopped:
+            lab.send(node, f"u{random.randrange(8)}", sender=f"u{node[1:]}")
+
+    def turn(self, act: int, one: str, other: str) -> None:
+        both = self.random.random() < 0.5
+        if act == 2:
+            self.lab.drop_link(one, other)
+        elif not self.lab.is_up(NodeName(one), NodeName(other)):
+            self.lab.raise_link(one, other)
+        if both and act == 2:
+            self.lab.drop_link(other, one)
+
+    def start(self, node: str) -> None:
+        self.stopped.discard(node)
+        self.lab.start(node)
+        for neighbour in self.lab.registered[NodeName(node)]:
+            if neighbour in self.stopped:
+                self.lab.down(node, neighbour)
+
+    def end(self) -> None:
+        for node in sorted(self.stopped):
+            self.start(node)
+        for edge in self.edges:
+            for one, other in (edge, edge[::-1]):
+                if not self.lab.is_up(NodeName(one), NodeName(other)):
+                    self.lab.raise_link(one, other)
+
+
+@pytest.mark.parametrize("late", [0.3, 10.0, 100.0])
+def test_two_links_that_rise_apart_bring_all_that_is_known(late: float) -> None:
+    lab = Lab(line("a", "b", "c"), up=False)
+    lab.user("alice", "a")
+    lab.user("carol", "c")
+    for one, other in (("a", "b"), ("c", "b")):
+        lab.raise_link(one, other)
+    lab.run(late)
+    for one, other in (("b", "a"), ("b", "c")):
+        lab.raise_link(one, other)
+    lab.run(15.0)
+    assert lab.send("a", "carol").state == "on its way"
+    assert lab.send("c", "alice", sender="carol").state == "on its way"
+
+
+@pytest.mark.parametrize(("one", "other"), [("a", "b"), ("b", "a"), ("b", "c"), ("c", "b")])
+def test_one_link_that_falls_and_rises_loses_no_change(one: str, other: str) -> None:
+    lab = Lab(line("a", "b", "c"))
+    lab.settle()
+    lab.drop_link(one, other)
+    lab.run(5.0)
+    lab.user("carol", "c")
+    lab.user("alice", "a")
+    lab.run(5.0)
+    lab.raise_link(one, other)
+    lab.run(15.0)
+    lab.user("chris", "c")
+    lab.user("anna", "a")
+    lab.run(15.0)
+    for start, name in (("a", "carol"), ("a", "chris"), ("c", "alice"), ("c", "anna")):
+        assert lab.send(start, name, sender="bob").state == "on its way", name
 
 
 def test_the_whole_state_can_be_listed() -> None:
