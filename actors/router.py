@@ -35,7 +35,7 @@ from actors.ref import Ref
 from actors.state.routing.network import Network
 from actors.state.routing.order import Order
 from actors.state.routing.settings import RouterSettings
-from actors.state.routing_table import NOBODY
+from actors.state.routing_table import HERE, NOBODY
 
 AGAIN = 0.2
 """Seconds until what could not be taken in is told again."""
@@ -72,6 +72,8 @@ class Router(ActorBase[RouterCommand]):
         self._wake_at: float | None = None
         self._heard = False
         """Something was heard since the last flush that may have to be told or done."""
+        self._news = False
+        """The monitor has something to hear."""
 
     def handle(self, message: RouterCommand) -> None:
         """Serve one command."""
@@ -115,11 +117,14 @@ class Router(ActorBase[RouterCommand]):
             elif self._order:
                 places = self._in_order(message, places)
         message.reply_to.tell(MessagesRouted(request=message.request, destinations=places))
+        if places.count(HERE) < len(places):
+            self._count(places)
+
+    def _count(self, places: tuple[Destination, ...]) -> None:
         self._unknown += sum(type(place) is Unknown for place in places)
-        waiting = sum(type(place) is Searching for place in places)
-        if waiting:
-            self._searching += waiting
-            self._heard = True
+        self._searching += sum(type(place) is Searching for place in places)
+        self._news = True
+        self._heard = self._heard or self._searching > 0
 
     def _in_order(self, message: RouteMessages, places: tuple[Destination, ...]) -> tuple[Destination, ...]:
         """Have none overtake what waits for its recipient."""
@@ -163,6 +168,7 @@ class Router(ActorBase[RouterCommand]):
         now = self.clock.monotonic()
         network = self._network
         self._heard = self._heard or bool(network.ladder.neighbours)
+        self._news = True
         match message:
             case NamesAreOurs():
                 network.ours(message.names, message.epochs, message.fresh, now)
@@ -203,7 +209,10 @@ class Router(ActorBase[RouterCommand]):
             self._network.work(self.clock.monotonic())
             self._tell()
             self._set_timer()
-        self._tell_monitor()
+            self._news = True
+        if self._news:
+            self._news = False
+            self._tell_monitor()
 
     def _tell(self) -> None:
         told = self._network.told
