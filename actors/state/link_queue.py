@@ -14,7 +14,8 @@ from enum import Enum, auto
 from random import Random
 
 from actors.model import QueueName, Seq, StoredMessage, UserName
-from actors.state.mail_queue import Lane, MailQueue, Phase, Row
+from actors.state.mail_lanes import Lane, Phase, Row
+from actors.state.mail_queue import MailQueue
 
 FLIGHTS = 64
 """Rows on the wire at once."""
@@ -68,7 +69,7 @@ class LinkQueue(MailQueue):
         for lane in self._lanes.values():
             lane.staying = False
             if way is Way.UP:
-                lane.leaving = False
+                lane.leaving = Seq(0)
                 if lane.doubts:
                     lane.resting = False
         if way is not Way.DOWN:
@@ -86,30 +87,34 @@ class LinkQueue(MailQueue):
 
     def _routes(self, lane: Lane) -> bool:
         if self.way is Way.UP:
-            return lane.leaving and self._free(self._rows[lane.seqs[0]])
+            return self._free(self._rows[lane.seqs[0]])
         return self.way is Way.REMOVED or (self.way is Way.CUT and not lane.doubts)
 
     def _free(self, row: Row) -> bool:
+        if self.way is Way.UP:
+            return not row.doubt and row.seq <= row.lane.leaving
         return not row.doubt or self.way is Way.REMOVED
 
     def leaves_when_searched(self, seq: Seq) -> bool:
         """Tell whether a held row goes to the unrouted where the Router has to search: not if the link is just down."""
         row = self._rows.get(seq)
-        return row is not None and (self.way is Way.REMOVED or row.lane.leaving)
+        return row is not None and (self.way is Way.REMOVED or seq <= row.lane.leaving)
 
     def _stay(self, lane: Lane, now: float) -> None:
-        if lane.leaving:
+        if lane.leaving or self.way is Way.REMOVED:
             self._back_off(lane, now, 0.0)
-            lane.leaving = False
+            lane.leaving = Seq(0)
         else:
             lane.staying = self.way is Way.CUT
 
-    def hesitate(self, recipient: UserName, now: float) -> None:
-        """What this neighbour refused comes back to its queue: not at once again."""
-        lane = self._lanes.get(recipient)
-        if lane is not None and not lane.resting:
-            self._back_off(lane, now, 0.0)
-            lane.leaving = False
+    def returns(self, seq: Seq, now: float) -> bool:
+        """Tell whether a held row that the neighbour refused may go to its queue again, to be sent after a while."""
+        row = self._rows.get(seq)
+        if row is None or seq > row.lane.leaving or self.way is Way.REMOVED:
+            return False
+        if not row.lane.resting:
+            self._back_off(row.lane, now, 0.0)
+        return True
 
     # Sending.
 
@@ -190,7 +195,7 @@ class LinkQueue(MailQueue):
         row = self._land(seq)
         if row is not None:
             self._doubt(row, False)
-            row.lane.leaving = True
+            row.lane.leaving = max(self._top, row.lane.seqs[-1])
             self._touch(row.lane)
 
     def outlived(self, seq: Seq, now: float) -> None:

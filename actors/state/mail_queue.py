@@ -11,12 +11,11 @@ from __future__ import annotations
 import heapq
 from collections import deque
 from collections.abc import Iterable, Sequence, Set
-from enum import IntEnum
 from itertools import islice
 from random import Random
-from typing import NamedTuple
 
 from actors.model import QueueName, Seq, StoredMessage, UserName
+from actors.state.mail_lanes import Lane, Phase, Reading, Row
 from actors.state.timers import Deadlines
 
 PAGE = 128
@@ -26,62 +25,6 @@ LANE_WINDOW = 32
 ROUTE_AT_ONCE = 256
 AGAIN_AFTER = 1.0
 """Seconds until what Router or Storage failed on is tried again."""
-
-
-class Phase(IntEnum):
-    """What goes on with a row."""
-
-    WAITING = 0
-    FLYING = 1
-    """On the wire to a neighbour."""
-    HELD = 2
-    """Being routed, moved or ended."""
-    OVER = 3
-    """The neighbour has it; its row here is about to go."""
-
-
-class Row:
-    """One message in the queue."""
-
-    __slots__ = ("accepted", "doubt", "lane", "message", "phase", "seq")
-
-    def __init__(self, message: StoredMessage, lane: Lane, doubt: bool) -> None:
-        self.seq = message.seq
-        self.lane = lane
-        self.accepted = message.envelope.accepted
-        self.message: StoredMessage | None = None
-        self.phase = Phase.WAITING
-        self.doubt = doubt
-        """Perhaps the neighbour has it (PROTOCOL 18)."""
-
-
-class Lane:
-    """The messages to one recipient, in order; one of them at a time is on the wire (PROTOCOL 19)."""
-
-    __slots__ = ("busy", "doubts", "failures", "leaving", "recipient", "resting", "seqs", "staying")
-
-    def __init__(self, recipient: UserName) -> None:
-        self.recipient = recipient
-        self.seqs: deque[Seq] = deque()
-        """All rows indexed that are not over."""
-        self.busy = 0
-        """Rows flying or held."""
-        self.doubts = 0
-        self.failures = 0
-        self.resting = False
-        """Backs off."""
-        self.staying = False
-        """The Router has no way for it now; it tells when to ask again."""
-        self.leaving = False
-        """The neighbour refused its head for good: the lane is routed anew."""
-
-
-class Reading(NamedTuple):
-    """What to read from the disk: rows behind `after`, or exactly `seqs`."""
-
-    after: Seq
-    limit: int
-    seqs: tuple[Seq, ...] = ()
 
 
 class MailQueue:
@@ -375,7 +318,7 @@ class MailQueue:
         """Something changed with it: see what can be done now."""
         if not lane.seqs:
             self._see_to_cuts()
-            if lane.recipient not in self._cuts:
+            if lane.recipient not in self._cuts and not lane.resting:
                 self._lanes.pop(lane.recipient, None)
         elif lane.busy or not self._useful(lane):
             return
