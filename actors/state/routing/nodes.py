@@ -180,7 +180,7 @@ class NodeTable:
                     continue
                 if metric >= NO_WAY - 1:
                     continue
-                way = ways[item.node] = _Way(node=item.node, claims=[None] * (slot + 1))
+                way = ways[item.node] = _Way(node=item.node, claims=[None] * len(self._neighbours))
             claims = way.claims
             if slot >= len(claims):
                 claims.extend([None] * (slot + 1 - len(claims)))

@@ -13,10 +13,13 @@ import msgspec
 
 from actors.messages.links import NodeRoute, Summary, SummaryWanted
 from actors.model import NodeName, UserName
+from actors.state.routing.hash_index import HashIndex
 from actors.state.routing.name_hashes import NOTHING, WIDTH, Hashes, changed, name_hash, pack, unpack
 
 PART = 10_000
 """Names in one part of a summary at most: 30 kB."""
+JUMP = 1000
+"""Versions left out when one from an earlier life is heard of: others may have later ones of that life."""
 ASK_AGAIN = 30.0
 """Seconds after which a summary is asked for again that did not come."""
 SummaryContent = Summary | SummaryWanted
@@ -35,6 +38,8 @@ class _Held(msgspec.Struct, gc=False):
     """All of it, if it was made or came in one part."""
     newest: int = 0
     """The version that the next hop says it has."""
+    ahead: int = 0
+    """A version that somebody behind has although it is not here: from an earlier life of the node, or on its way."""
 
 
 class _Parts(msgspec.Struct):
@@ -58,7 +63,7 @@ class Summaries:
         self._first = True
         """Nobody knows a part of what is here: the next version is told as a whole."""
         self._start = version
-        self._sets: dict[NodeName, Hashes] = {}
+        self._index = HashIndex()
         self._held: dict[NodeName, _Held] = {me: _Held()}
         self._parts: dict[NodeName, _Parts] = {}
         self._wants: dict[NodeName, NodeName] = {}
@@ -103,8 +108,7 @@ class Summaries:
 
     def candidates(self, name: UserName) -> tuple[NodeName, ...]:
         """List the other nodes whose summary has the hash of this name."""
-        value = name_hash(name)
-        return tuple([node for node, hashes in self._sets.items() if value in hashes])
+        return self._index.find(name_hash(name))
 
     def watch(self, name: UserName) -> None:
         """Notice when a summary comes that has this name."""
@@ -151,7 +155,7 @@ class Summaries:
         held_here = self._held
         for item in items:
             held = held_here.get(item.node)
-            if held is None or item.version <= held.version:
+            if held is None or item.version == held.version or not item.version:
                 continue
             if item.node == self._me:
                 self._outdo(item.version)
@@ -171,7 +175,7 @@ class Summaries:
         elif summary.base == 0:
             self._take(neighbour, node, held, summary.version, changed(NOTHING, summary.added, b""), whole=summary)
         elif summary.base == held.version:
-            hashes = changed(self._sets.get(node, NOTHING), summary.added, summary.removed)
+            hashes = changed(self._index.get(node), summary.added, summary.removed)
             self._take(neighbour, node, held, summary.version, hashes, change=summary)
         else:
             self._wants[node] = neighbour
@@ -205,9 +209,9 @@ class Summaries:
         change: Summary | None = None,
         whole: Summary | None = None,
     ) -> None:
-        old = self._sets.get(node, NOTHING)
-        self._sets[node] = hashes
-        held.version, held.change, held.whole = version, change, whole
+        old = self._index.get(node)
+        self._index.put(node, hashes)
+        held.version, held.change, held.whole, held.ahead = version, change, whole, 0
         self._asked.pop(node, None)
         self._wants.pop(node, None)
         self._notice(hashes - old)
@@ -232,8 +236,11 @@ class Summaries:
         held = self._hold(wanted.node)
         if neighbour not in held.followers:
             held.followers = (*held.followers, neighbour)
-        if wanted.node == self._me and wanted.have > held.version:
+        if wanted.node == self._me:
             self._outdo(wanted.have)
+        elif wanted.have > max(held.version, held.ahead):
+            held.ahead = wanted.have  # the node itself must hear of it
+            self._wants.setdefault(wanted.node, NodeName(""))
         if wanted.have >= held.version:
             return ()
         if held.change is not None and held.change.base == wanted.have:
@@ -262,7 +269,8 @@ class Summaries:
         """These nodes are gone for good (`NodeTable.take_forgotten`)."""
         for node in nodes:
             if node != self._me:
-                for table in (self._held, self._sets, self._wants, self._asked, self._parts):
+                self._index.drop(node)
+                for table in (self._held, self._wants, self._asked, self._parts):
                     table.pop(node, None)
 
     # What is told.
@@ -295,7 +303,8 @@ class Summaries:
                 self._asked.pop(node, None)
                 if whom or held.newest > held.version:
                     self._asked[node] = now
-                self._out.setdefault(target, []).append(SummaryWanted(node, held.version))
+                have = held.version if held.newest > held.version else max(held.version, held.ahead)
+                self._out.setdefault(target, []).append(SummaryWanted(node, have))
         self._wants.clear()
 
     def _next_version(self) -> None:
@@ -310,15 +319,16 @@ class Summaries:
         self._push(self._me, held, self._me)
 
     def _outdo(self, version: int) -> None:
-        """Others have a version from an earlier life of this node: go beyond it."""
+        """Others may have a version from an earlier life of this node: go beyond it."""
         held = self._held[self._me]
-        held.version, held.change, held.whole = version + 1, None, None
-        self._push(self._me, held, self._me)
+        if version > held.version:
+            held.version, held.change, held.whole = version + JUMP, None, None
+            self._push(self._me, held, self._me)
 
     def _parts_of(self, node: NodeName, held: _Held) -> tuple[Summary, ...]:
         if held.whole is not None:
             return (held.whole,)
-        packed = pack(self._own if node == self._me else self._sets.get(node, NOTHING))
+        packed = pack(self._own if node == self._me else self._index.get(node))
         size = PART * WIDTH
         pieces = [packed[at : at + size] for at in range(0, len(packed), size)] or [b""]
         last = len(pieces) - 1
@@ -338,7 +348,7 @@ class Summaries:
 
     def encoded_size(self) -> int:
         """Tell how many bytes the summaries of others take: name, version (4) and number (3), three bytes a hash."""
-        return sum(len(node) + 8 + WIDTH * len(hashes) for node, hashes in self._sets.items())
+        return sum(len(node) + 8 + WIDTH * len(hashes) for node, hashes in self._index)
 
 
 def _names(there: UserName | tuple[UserName, ...] | None) -> tuple[UserName, ...]:

@@ -85,7 +85,7 @@ class Network:
 
     def start(self, node: NodeName) -> None:
         """Begin a node's life with empty tables; its links must be down."""
-        self.summaries[node] = Summaries(node, version=self.random.randrange(1000))
+        self.summaries[node] = Summaries(node, version=self.random.getrandbits(30))
         version_of = self.summaries[node].version_of
         self.tables[node] = NodeTable(node, version_of=version_of, now=self.now + self.random.random())
         self.at(self.now + self.random.random(), "tick", node)
@@ -108,7 +108,7 @@ class Network:
 
     def restart(self, node: NodeName) -> None:
         """End a node's life; both ends of its links know before it begins anew."""
-        others = list(self.graph[node])
+        others = sorted(self.graph[node])
         for other in others:
             self.cut(node, other, delay=0.0)
         self.run(self.now + 0.01)
@@ -118,7 +118,7 @@ class Network:
 
     def build(self, graph: Graph) -> None:
         for node, others in graph.items():
-            for other in others:
+            for other in sorted(others):
                 if node < other:
                     self.connect(node, other)
 
@@ -137,11 +137,10 @@ class Network:
                 self._link(NodeName(str(one)), NodeName(str(other)))
             case "down", one, other if not self._up.get((NodeName(str(one)), NodeName(str(other)))):
                 self._fall(NodeName(str(one)), NodeName(str(other)))
-            case "content", session, source, target, items:
+            case kind, session, source, target, tuple(items):
                 pair = (NodeName(str(source)), NodeName(str(target)))
                 if self._up.get(pair) == session:
-                    assert isinstance(items, tuple)
-                    self._deliver(*pair, items)
+                    (self._deliver if kind == "content" else self._silent)(*pair, items)
             case _:
                 pass  # overtaken by what happened since
 
@@ -178,7 +177,11 @@ class Network:
     def _send(self, source: NodeName, target: NodeName, items: tuple[Content, ...]) -> None:
         self.told += len(items)
         session = self._up.get((source, target), 0)
-        if not session or self.random.random() < self.loss:
+        if not session:
+            return
+        if self.random.random() < self.loss:
+            if self.random.random() < 0.7:  # mostly that is noticed
+                self.at(self.now + 5.0, "silent", session, source, target, items)
             return
         when = self.now + self.random.random() * 2.0
         if not self.reorder:
@@ -196,6 +199,10 @@ class Network:
                 self.summaries[target].heard(source, item)
             elif isinstance(item, SummaryWanted):
                 self._send(target, source, self.summaries[target].answer(source, item))
+
+    def _silent(self, source: NodeName, target: NodeName, items: tuple[Content, ...]) -> None:
+        self.tables[source].silent(target, [item for item in items if isinstance(item, NodeRoute)])
+        self.summaries[source].silent(target, [item for item in items if not isinstance(item, NodeRoute)])
 
     # What must hold.
 

@@ -254,7 +254,7 @@ def test_after_a_while_all_have_all_though_much_is_lost(seed: int) -> None:
             network.summaries[node].add([name for name, home in homes.items() if home == node])
         network.run(network.now + random.random() * 10)
     network.loss, network.reorder = 0.0, False
-    network.quiet(1500.0)
+    network.quiet(4000.0)
     network.check_summaries()
     for node, summaries in network.summaries.items():
         for name, home in homes.items():
