@@ -57,7 +57,7 @@ class Storing(NamedTuple):
 
 
 class LookingUp(NamedTuple):
-    """Candidates whose ingress key is looked up only: their nonce was stale."""
+    """Candidates whose ingress key is looked up only: their nonce was stale, or nobody knows the recipient."""
 
     candidates: Sequence[Candidate]
 
@@ -206,8 +206,9 @@ class Intake:
         if candidate.ending is not None:
             notices.append((candidate.ending, None))
         elif candidate.submission is not None:
+            # A repeat of what was accepted before gets its first answer, whatever became of the recipient since.
             status = why.status if isinstance(why, Refused) else 404
-            self._core.answer(candidate.submission.transaction, status, why.reason)
+            self._core.outbox.lookups.append(candidate._replace(refusal=(status, why.reason)))
 
     def _end(self, endings: Sequence[tuple[Ending, StoreItem | None]]) -> None:
         """Commit ends, each together with its notice."""
@@ -285,13 +286,16 @@ class Intake:
             core.outbox.count("messages_refused_total")
 
     def looked_up(self, what: LookingUp, results: Sequence[StoreResult]) -> None:
-        """A stale nonce: what was accepted before gets its first answer again, the rest a fresh challenge."""
+        """What was accepted before gets its first answer again; the rest what else it deserves: a stale nonce a fresh
+        challenge, a recipient whom nobody knows his 404."""
         core = self._core
         for candidate, result in zip(what.candidates, results, strict=True):
             request = candidate.submission
             assert request is not None
             if result.outcome is StoreOutcome.KNOWN:
                 core.outbox.answers.append(Answer(transaction=request.transaction, status=202, message_id=result.id))
+            elif candidate.refusal is not None:
+                core.answer(request.transaction, *candidate.refusal)
             elif candidate.challenge is not None:
                 core.outbox.answers.append(
                     Answer(transaction=request.transaction, status=401, challenge=candidate.challenge)

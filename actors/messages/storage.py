@@ -354,10 +354,12 @@ class SettleMove(Value, frozen=True, gc=False):
 
 
 class SavedNeighbour(Value, frozen=True, gc=False):
-    """A neighbour that an operator registered."""
+    """A neighbour that an operator registered, or that introduced itself."""
 
     node: NodeName
     address: str
+    greeting: bool = False
+    """It introduced itself: where it calls from next is its address."""
 
 
 class SaveNeighbour(Value, frozen=True, gc=False):

@@ -23,6 +23,8 @@ from actors.server_manager.mail import Mail
 from actors.state.link_session import LinkState
 
 SETTING, COMMAND, GREETING = "setting", "command", "greeting"
+SAVE_AGAIN = 5.0
+"""Seconds until a neighbour that could not be saved is saved once more."""
 GAUGES_EVERY = 1.0
 """Seconds between two reports of gauges, at least."""
 
@@ -52,7 +54,7 @@ class Neighbours:
 
     def start(self, read: NeighboursRead) -> None:
         """Take up the remembered ones, those of the settings, and whoever mail still waits for; call them."""
-        addresses = {one.node: (one.address, COMMAND) for one in read.neighbours}
+        addresses = {one.node: (one.address, GREETING if one.greeting else COMMAND) for one in read.neighbours}
         addresses |= {one.node: (one.address, SETTING) for one in self._core.settings.neighbours}
         for node in self._mail.queued_nodes():
             addresses.setdefault(node, ("", GREETING))
@@ -60,13 +62,25 @@ class Neighbours:
             self._register(node, address, origin)
 
     def caller(self, node: NodeName, address: str) -> None:
-        """Somebody who knows the secret has called: a new neighbour, or one that has moved."""
+        """Somebody who knows the secret has called: a new neighbour, or one that has moved. It is remembered, so that
+        after a restart nobody whose home is there is taken for unknown before it calls again."""
         neighbour = self._all.get(node)
         if neighbour is None:
             self._core.event(Level.INFO, "neighbour-added", f"{node} introduced itself, from {address}")
-            self._register(node, address, GREETING)
-        elif neighbour.origin == GREETING and address and address != neighbour.address:
-            self._register(node, address, GREETING)
+        elif neighbour.origin != GREETING or not address or address == neighbour.address:
+            return
+        self._register(node, address, GREETING)
+        self._remember(SavedNeighbour(node=node, address=address, greeting=True))
+
+    def _remember(self, saved: SavedNeighbour) -> None:
+        core = self._core
+
+        def again(_: str) -> None:
+            core.after(SAVE_AGAIN, partial(self._remember, saved))
+
+        if saved.node in self._all:
+            number = core.expect(lambda _: None, again)
+            core.refs.storage.tell(SaveNeighbour(reply_to=core.refs.me, request=number, neighbour=saved))
 
     # Commands.
 

@@ -23,6 +23,8 @@ class Candidate(NamedTuple):
     """The end this notice is about: stored in the same commit."""
     challenge: Challenge | None = None
     """Of the sender's home: the answer if it was not accepted before."""
+    refusal: tuple[int, str] | None = None
+    """Status and reason: the answer if it was not accepted before."""
 
 
 class Ending(NamedTuple):

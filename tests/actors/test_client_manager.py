@@ -51,6 +51,7 @@ from actors.messages.storage import (
     AcknowledgeMessages,
     EndMessages,
     ExpiredFound,
+    FindAccepted,
     FindExpired,
     MessagesAcknowledged,
     MessagesStored,
@@ -248,7 +249,16 @@ def test_what_came_in_one_wake_up_goes_on_in_one_message(busy: Desk) -> None:
     assert len(route.envelopes) == 5
     one.actor.serve(MessagesRouted(route.request, (ToMailbox(),) * 4 + (Unknown("nobody"),)))
     assert len(one.storage.expect(StoreMessages).items) == 4
+    assert one.answers() == [200]
+    not_accepted_before(one)
     assert one.answers() == [200, 404]
+
+
+def not_accepted_before(one: Desk) -> None:
+    """Tell it that what it looked up has not been stored."""
+    lookup = one.storage.expect(FindAccepted)
+    results = tuple(StoreResult(StoreOutcome.REFUSED) for _ in lookup.keys)
+    one.actor.serve(MessagesStored(lookup.request, results))
 
 
 def test_a_router_that_answers_too_little_costs_a_500_and_no_more(busy: Desk) -> None:
@@ -291,6 +301,7 @@ def test_what_goes_elsewhere_is_server_managers_once_it_is_on_disk(busy: Desk) -
     store = one.storage.expect(StoreMessages)
     assert [(item.queue, item.envelope) for item in store.items] == [("n:b", far), ("?", route.envelopes[1])]
     one.servers.expect_none()
+    not_accepted_before(one)
     assert one.answers() == [200, 403]
     results = tuple(
         StoreResult(StoreOutcome.STORED, Seq(seq), item.envelope.id, 1e9) for seq, item in enumerate(store.items, 1)

@@ -66,7 +66,7 @@ def test_a_neighbour_at_one_side_is_enough() -> None:
             (True, True, "setting", "")
         ]
         assert [(i.up, i.hears_us, i.origin) for i in b.neighbours().values()] == [(True, True, "greeting")]
-        assert b.storage.neighbours == {}
+        assert b.storage.neighbours[NodeName("a")].greeting
         assert network.contents(Hello) == [h for h in network.contents(Hello) if {h.node, h.to} == {"a", "b"}]
         assert len(network.contents(Hello)) == 2
 

@@ -49,3 +49,15 @@ def test_a_repeat_gets_its_first_answer_before_its_nonce_is_judged() -> None:
         again = bench.send("alice", "bob", credentials=proof, call_id=b"c1", over=flow(1))
         assert (again.status, again.message_id) == (202, first.message_id)
         assert bench.waiting() == 1
+
+
+def test_a_repeat_gets_its_first_answer_although_nobody_knows_the_recipient_any_more() -> None:
+    with Bench() as bench:
+        bench.register("bob")
+        first = bench.send("alice", "bob", call_id=b"c1")
+        assert first.status == 202
+        bench.restart()
+        bench.remove_user("bob")
+        again = bench.send("alice", "bob", call_id=b"c1")
+        assert (again.status, again.message_id) == (202, first.message_id)
+        assert bench.send("alice", "bob", call_id=b"c2").status == 404
