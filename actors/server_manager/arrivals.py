@@ -36,6 +36,8 @@ from actors.state.vouch import vouches
 
 MAX_INCARNATION = 64
 MAX_ID = 256
+MAX_ROW = 2**63
+LONGEST_LIFE = 366 * 86_400.0
 LONG_AGO = 1e-9
 """A deadline (monotonic) that has passed: the store looks whether it knows the hand-over, and stores nothing."""
 
@@ -109,10 +111,17 @@ class Arrivals:
                 self._judged.append(self._judge(arrival, destination))
 
         def failed(_: str) -> None:
-            for arrival in arrivals:
-                self._later(arrival, "The Router failed on it")
+            if len(arrivals) == 1:
+                self._later(arrivals[0], "The Router failed on it")
+                return
+            for arrival in arrivals:  # each for itself, so that a bad one is alone
+                self._route(node, (arrival,))
 
-        request = core.expect(answered, failed)
+        def broken(_: str) -> None:
+            for arrival in arrivals:
+                self._later(arrival, "The server failed on it; it serves on")
+
+        request = core.expect(answered, failed, broken)
         envelopes = tuple(arrival.carry.envelope for arrival in arrivals)
         core.refs.router.tell(RouteMessages(core.refs.me, request, envelopes, node))
 
@@ -131,7 +140,7 @@ class Arrivals:
                 return self._look_up(arrival, destination)
 
     def _take(self, arrival: Arrival, queue: QueueName, envelope: Envelope, *, once: bool = False) -> Verdict:
-        life = Seconds(arrival.carry.life)
+        life = Seconds(min(arrival.carry.life, LONGEST_LIFE))
         item = StoreItem(b"", queue, envelope, life, link=_mark(arrival), once=once)
         return Verdict(arrival, item)
 
@@ -149,8 +158,11 @@ class Arrivals:
             self._stored(verdicts, answer.results)
 
         def failed(_: str) -> None:
+            if len(verdicts) == 1:
+                self._later(verdicts[0].arrival, "The store failed on it")
+                return
             for verdict in verdicts:
-                self._later(verdict.arrival, "The store failed on it")
+                self._store((verdict,))
 
         def broken(_: str) -> None:
             for verdict in verdicts:
@@ -202,6 +214,6 @@ def _is_sound(carry: Carry) -> bool:
         envelope.routing is not None
         and 0 < len(carry.incarnation) <= MAX_INCARNATION
         and 0 < len(envelope.id) <= MAX_ID
-        and 1 <= carry.floor <= carry.row
+        and 1 <= carry.floor <= carry.row < MAX_ROW
         and carry.life >= 0
     )

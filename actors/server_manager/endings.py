@@ -62,7 +62,7 @@ class Endings:
         self._to_route: list[Ending] = []
         self._to_commit: list[Ending] = []
         self._skip: dict[Seq, float] = {}
-        """What is in flight or in doubt, with the ends of their lives."""
+        """What is in doubt, with the ends of their lives."""
 
     # Expiry.
 
@@ -73,14 +73,18 @@ class Endings:
     def _look(self) -> None:
         core = self._core
         node_time = core.node_time()
-        waiting = [(expires, seq) for seq, expires in self._skip.items() if node_time < expires + DOUBT_DAYS]
+        waiting = [
+            (expires, seq)
+            for seq, expires in self._skip.items()
+            if node_time < expires + DOUBT_DAYS and self._in_doubt(seq, self._custody.holder(seq))
+        ]
         self._skip = {seq: expires for expires, seq in sorted(waiting)[-SKIPPED:]}
         request = core.expect(self._found, lambda _: self.start())
         skip = tuple(self._skip)
         core.refs.storage.tell(FindExpired(core.refs.me, request, EXPIRY_BATCH, skip, mailboxes=False))
 
     def _found(self, answer: ExpiredFound) -> None:
-        """End what nobody may have; look again at once if there is more, and later at what was skipped."""
+        """End what nobody may have; what is on the wire or being moved is looked at again next time."""
         core = self._core
         node_time, ended = core.node_time(), 0
         for message in answer.messages:
@@ -88,7 +92,7 @@ class Endings:
             if seq in self._custody.ending:
                 continue
             queue = self._custody.holder(seq)
-            doubt = queue.doubts(seq) if queue is not None else seq <= self._custody.last_seq
+            doubt = self._in_doubt(seq, queue)
             if doubt and node_time < message.expires + DOUBT_DAYS and len(self._skip) < SKIPPED:
                 self._skip[seq] = message.expires
             elif queue is None or queue.hold(seq):
@@ -97,10 +101,12 @@ class Endings:
                     reason = "a server that may have taken it has not been heard of since; it may have arrived"
                 self._begin(queue, message, End.EXPIRED, reason)
                 ended += 1
-            else:
-                self._skip[seq] = message.expires - DOUBT_DAYS  # only this once: something goes on with it
         full = len(answer.messages) >= EXPIRY_BATCH
         core.after(0.0 if full and ended else core.settings.expiry_interval, self._look)
+
+    def _in_doubt(self, seq: Seq, queue: MailQueue | None) -> bool:
+        """Of what memory does not know, all that the last run left may be in doubt."""
+        return queue.doubts(seq) if queue is not None else seq <= self._custody.last_seq
 
     # Ends.
 
@@ -141,7 +147,11 @@ class Endings:
                 self._to_commit.append(_with_notice(ending, destination))
 
         def failed(_: str) -> None:
-            core.after(AGAIN, lambda: self._to_route.extend(endings))
+            core.after(AGAIN, again)
+
+        def again() -> None:
+            for ending in endings:  # each for itself, so that a bad one is alone
+                self._route((ending,))
 
         request = core.expect(answered, failed)
         notices = tuple(ending.notice for ending in endings if ending.notice is not None)
@@ -157,7 +167,7 @@ class Endings:
             core.after(AGAIN, again)
 
         def again() -> None:
-            for ending in endings:  # each for itself, so that a bad one is alone
+            for ending in endings:
                 self._commit((ending,))
 
         def broken(_: str) -> None:

@@ -85,10 +85,17 @@ class Rerouting:
             self._routed(queue, messages, answer.destinations)
 
         def failed(_: str) -> None:
+            lanes = _by_recipient(messages)
+            for lane in lanes if len(lanes) > 1 else ():
+                self._ask(queue, lane)  # each for itself, so that a bad one keeps nobody else
+            if len(lanes) == 1:
+                put_off("")
+
+        def put_off(_: str) -> None:
             for message in messages:
                 queue.again(message.seq, core.now())
 
-        request = core.expect(answered, failed)
+        request = core.expect(answered, failed, put_off)
         envelopes = tuple(message.envelope for message in messages)
         kept = queue.queue == UNROUTED
         core.refs.router.tell(RouteMessages(core.refs.me, request, envelopes, kept=kept))
@@ -143,7 +150,11 @@ class Rerouting:
             self._moved(queue, moves, answer.results)
 
         def failed(_: str) -> None:
-            for move in moves:
+            lanes = _by_recipient([move.message for move in moves])
+            of = {move.message.seq: move for move in moves}
+            for lane in lanes if len(lanes) > 1 else ():
+                self._tell_move(queue, tuple(of[message.seq] for message in lane))
+            for move in moves if len(lanes) == 1 else ():
                 queue.again(move.message.seq, core.now())
 
         def broken(_: str) -> None:
@@ -170,3 +181,10 @@ class Rerouting:
             move.message, seq=result.seq, envelope=move.item.envelope, expires=result.expires or move.message.expires
         )
         self._custody.placed(move.item.queue, message)
+
+
+def _by_recipient(messages: Sequence[StoredMessage]) -> list[tuple[StoredMessage, ...]]:
+    lanes: dict[UserName, list[StoredMessage]] = {}
+    for message in messages:
+        lanes.setdefault(message.envelope.recipient, []).append(message)
+    return [tuple(lane) for lane in lanes.values()]

@@ -12,6 +12,9 @@ from actors.server_manager.rerouting import Rerouting
 ASK_ALL = 600.0
 """Seconds after which the Router is asked about all of them again, whatever it told: nothing waits for a lost word."""
 
+FEW = 1000
+"""Rows that are cheap to read again: then it is seen to that memory knows of all."""
+
 
 class Unrouted:
     """The queue of the unrouted.
@@ -50,4 +53,5 @@ class Unrouted:
         self._core.after(ASK_ALL, self._ask_all)
         for queue in self._custody.queues():
             queue.route_again(())
-            queue.read_anew()
+            if queue.waiting <= FEW:
+                queue.read_anew()

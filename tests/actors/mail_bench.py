@@ -20,7 +20,15 @@ from actors.messages.router import (
     ToMailbox,
     ToNeighbour,
 )
-from actors.messages.server_manager import MessagesQueued, QueuedMessage, RouteAgain
+from actors.messages.server_manager import (
+    ListNeighbours,
+    MessagesQueued,
+    NeighbourDone,
+    NeighboursListed,
+    QueuedMessage,
+    RemoveNeighbour,
+    RouteAgain,
+)
 from actors.messages.storage import (
     MessagesStored,
     QueueRead,
@@ -219,6 +227,23 @@ class MailNode(Node):
             envelopes.append(envelope_of(f"m{network.messages:06}", recipient, sender=sender, proof=proof))
         self.clients.submit(tuple(envelopes), life)
 
+    def route_again(self, *names: str) -> None:
+        """As the Router tells it."""
+        self.tell(RouteAgain(tuple(UserName(name) for name in names)))
+
+    def remove(self, neighbour: str) -> None:
+        """As an operator does it."""
+        assert self.ask(NeighbourDone, RemoveNeighbour, node=NodeName(neighbour)).error == ""
+
+    def unrouted(self) -> int:
+        """What an operator sees of the unrouted."""
+        return self.ask(NeighboursListed, ListNeighbours).unrouted
+
+    def in_memory(self, neighbour: str) -> int:
+        """How many messages for a neighbour are in memory."""
+        manager: Any = self.ref.pykka_ref._actor_weakref()
+        return int(manager._mail.custody.link(NodeName(neighbour)).in_memory)
+
     def all_accepted(self) -> list[tuple[str, str]]:
         """All that this node answered 202 to."""
         return self.accepted + (self.clients.accepted if self.alive else [])
@@ -304,8 +329,3 @@ def envelope_of(message: str, recipient: str, *, sender: str = "alice", proof: P
         accepted=0.0,
         proof=proof,
     )
-
-
-def route_again(node: MailNode, *names: str) -> None:
-    """As the Router tells it."""
-    node.tell(RouteAgain(tuple(UserName(name) for name in names)))
