@@ -57,6 +57,11 @@ class Air:
 
     def __init__(self, scheduler: Scheduler, random: Random) -> None:
         self.weather = CLEAR
+        """Where `between` names no other."""
+        self.between: dict[tuple[str, str], Weather] = {}
+        """Weather from one host to another; the way back has its own."""
+        self.cuts: set[tuple[str, str]] = set()
+        """From which host nothing gets to which other one."""
         self.sent = 0
         self.lost = 0
         self._scheduler = scheduler
@@ -77,9 +82,10 @@ class Air:
 
     def send(self, source: Place, target: Place, data: bytes) -> None:
         """Send a datagram into the weather."""
-        weather, random = self.weather, self._random
+        random = self._random
+        weather = self.between.get((source[0], target[0]), self.weather) if self.between else self.weather
         self.sent += 1
-        if random.random() < weather.loss:
+        if (source[0], target[0]) in self.cuts or random.random() < weather.loss:
             self.lost += 1
             return
         copies = 2 if random.random() < weather.repeats else 1

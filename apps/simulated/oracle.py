@@ -1,13 +1,13 @@
-"""The oracle: hears what phones sent and got and what the disk holds, and names every broken promise.
+"""The oracle: hears what phones sent and got and what the disks hold, and names every broken promise.
 
-It stands outside the product: phones and disk tell it facts, and it compares them. A message counts as accepted
-when its sender's phone saw a 2xx; from then on it must be in a mailbox, in the store, or failed with a notice.
+It stands outside the product: phones and disks tell it facts, and it compares them. A message counts as accepted
+when its sender's phone saw a 2xx; from then on it must be in a mailbox, on a disk, or failed with a notice.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 
@@ -21,12 +21,12 @@ from actors.messages.storage import (
     StoreItem,
     StoreMessages,
     StoreOutcome,
-    StoreResult,
 )
-from actors.model import Device, End, MessageId, Proof
+from actors.model import Device, End, MessageId, Proof, Seq
 from actors.state.ids import notice_id
 from actors.state.notices import PER_MINUTE
 from actors.stores.port import Write
+from apps.simulated.custody import Custody, Shelf
 
 IN_THE_AIR = 1.0
 """Seconds that a datagram takes at most, so that one may arrive although its answer came onto the disk meanwhile."""
@@ -40,26 +40,40 @@ class Sent(msgspec.Struct):
     recipient: str
     device: str
     at: float
+    node: str
+    """Where it was sent to."""
     boot: int
-    """Which run of the node it began in."""
+    """Which run of that node it began in."""
     lasting: bool = True
     """It may wait as long as it likes; else it expires soon."""
     status: int | None = None
     id: str = ""
+    answered: float = 0.0
     last_boot: int = 0
     """Which run of the node its answer came in."""
 
 
 class Stored(msgspec.Struct):
-    """One message that the disk took, and which devices its recipient had by then."""
+    """One message that a disk took; and once it is at its home, its place there and its recipient's devices by then."""
 
     id: str
-    seq: int
     recipient: str
     body: bytes
     notice: bool
     proof: Proof
-    devices: frozenset[str]
+    first: int = 0
+    """When it came to its home, counted over all messages; 0: not yet."""
+    number: int = 0
+    """The same, counted anew if its user moves."""
+    place: tuple[str, int] = ("", 0)
+    devices: frozenset[str] = frozenset()
+
+
+class Disk(Shelf, Protocol):
+    """What the oracle sees of a node's store."""
+
+    def aside(self, user: str) -> dict[str, tuple[Seq, ...]]:
+        """Of each device of a user, which messages stepped aside."""
 
 
 class Oracle:
@@ -74,30 +88,41 @@ class Oracle:
         """Message ids by device, in the order they first came."""
         self.repeats = 0
         """Messages a phone got again although it answered, because its answer was not on disk: allowed."""
-        self.boot = 0
+        self.boots: dict[str, int] = {}
+        """How often each node was started."""
+        self.calm = True
+        """No fault has happened yet."""
+        self.custody = Custody(self.complain, self._entered)
         self._bodies: dict[str, dict[bytes, str]] = {}
         self._newest: dict[str, int] = {}
         self._acknowledged: dict[tuple[str, str], float] = {}
         """When a device's answer to a message came onto the disk."""
-        self._aside: dict[str, set[int]] = {}
-        self._devices: dict[str, set[str]] = {}
+        self._aside: dict[str, set[tuple[str, int]]] = {}
+        self._devices: dict[tuple[str, str], set[str]] = {}
+        self._before: dict[tuple[str, str], frozenset[str]] = {}
+        self._numbers = 0
 
     def complain(self, what: str) -> None:
         """Name a broken promise."""
         self.violations.append(what)
 
+    def shaken(self) -> None:
+        """A fault is about to happen: ways may change now, so order over several nodes is not promised any more."""
+        self.calm = False
+
     # What phones tell.
 
-    def sending(self, sender: str, recipient: str, device: str, now: float, *, lasting: bool) -> bytes:
+    def sending(self, sender: str, recipient: str, device: str, node: str, now: float, *, lasting: bool) -> bytes:
         """A phone is about to send; gives the body to send, the only one of its kind."""
         body = b"message %d from %b" % (len(self.sent) + 1, sender.encode())
-        self.sent[body] = Sent(body, sender, recipient, device, now, self.boot, lasting)
+        boot = self.boots.get(node, 0)
+        self.sent[body] = Sent(body, sender, recipient, device, now, node, boot, lasting)
         return body
 
     def answered(self, body: bytes, status: int, message: str, now: float) -> None:
         """A phone saw the final answer to its message; 0: none came in time."""
         sent = self.sent[body]
-        sent.status, sent.id, sent.last_boot = status, message, self.boot
+        sent.status, sent.id, sent.answered, sent.last_boot = status, message, now, self.boots.get(sent.node, 0)
         if 200 <= status < 300 and message not in self.stored:
             self.complain(f"{body!r} was answered {status} and is not on disk")
 
@@ -110,6 +135,8 @@ class Oracle:
             return
         if stored.recipient != user:
             self.complain(f"{device} of {user} got {body!r}, which is for {stored.recipient}")
+        if not stored.number:
+            self.complain(f"{device} got {body!r} ({message}), which was never in a mailbox")
         if message in mailbox:
             self.repeats += 1
             if now - self._acknowledged.get((device, message), now) > IN_THE_AIR:
@@ -120,68 +147,81 @@ class Oracle:
             self.complain(f"{device} got {body!r} twice, as {bodies[body]} and {message}")
         bodies[body] = message
         newest = self._newest.get(device, 0)
-        if stored.seq < newest and stored.seq not in self._aside.get(device, ()):
-            self.complain(f"{device} got {body!r} (seq {stored.seq}) after seq {newest}")
-        self._newest[device] = max(newest, stored.seq)
+        if stored.number < newest and stored.place not in self._aside.get(device, ()):
+            self.complain(f"{device} got {body!r} (number {stored.number} at its home) after number {newest}")
+        self._newest[device] = max(newest, stored.number)
         mailbox.append(message)
 
-    # What the disk tells.
+    # What the disks tell.
 
-    def committed(self, commands: Collection[Write], results: Collection[Any], now: float) -> None:
-        """These commands are on disk, with these results."""
-        before = {user: frozenset(devices) for user, devices in self._devices.items()}
+    def committed(
+        self, node: str, disk: Disk, commands: Collection[Write], results: Collection[Any], now: float
+    ) -> None:
+        """These commands are on this node's disk, with these results."""
+        self._before = {key: frozenset(devices) for key, devices in self._devices.items() if key[0] == node}
         for command, result in zip(commands, results, strict=True):
             match command:
                 case StoreMessages():
                     for item, outcome in zip(command.items, result, strict=True):
-                        self._store(item, outcome, before)
+                        if outcome.outcome is StoreOutcome.STORED:
+                            self._store(node, disk, item)
                 case AcknowledgeMessages() | EndMessages():
-                    self._end(command.items, result, before, now)
+                    self._end(node, disk, command.items, result, now)
                 case SaveRegistration():
-                    known = self._devices.setdefault(command.user, set())
+                    known = self._devices.setdefault((node, command.user), set())
                     known.update(device.key for device in command.devices)
                     known.difference_update(command.forget)
-                    self._note_aside(command.devices)
+                    self._note_aside(node, command.devices)
                 case SaveProgress():
-                    self._note_aside((command.device,))
+                    self._note_aside(node, (command.device,))
                 case _:
                     pass
+        self.custody.committed(node, disk, commands, results)
 
-    def _store(self, item: StoreItem, result: StoreResult, devices: dict[str, frozenset[str]]) -> None:
-        if result.outcome is not StoreOutcome.STORED:
-            return
+    def _store(self, node: str, disk: Disk, item: StoreItem) -> None:
         envelope = item.envelope
-        if envelope.id in self.stored:
-            self.complain(f"the id {envelope.id} was stored twice")
-        self.stored[envelope.id] = Stored(
-            id=envelope.id,
-            seq=result.seq,
-            recipient=envelope.recipient,
-            body=envelope.body,
-            notice=envelope.notice,
-            proof=envelope.proof,
-            devices=devices.get(envelope.recipient, frozenset()),
-        )
+        known = self.stored.get(envelope.id)
+        if known is None:
+            self.stored[envelope.id] = Stored(
+                id=envelope.id,
+                recipient=envelope.recipient,
+                body=envelope.body,
+                notice=envelope.notice,
+                proof=envelope.proof,
+            )
+        elif known.body != envelope.body or known.recipient != envelope.recipient:
+            self.complain(f"the id {envelope.id} names two messages: {known.body!r} and {envelope.body!r}")
+        if item.done:
+            for device, seqs in disk.aside(envelope.recipient).items():
+                self._aside.setdefault(device, set()).update((node, seq) for seq in seqs)
+
+    def _entered(self, message: str, node: str, seq: int) -> None:
+        """It stands in a mailbox."""
+        self._numbers += 1
+        stored = self.stored[message]
+        stored.number = self._numbers
+        stored.place = (node, seq)
+        if not stored.first:
+            stored.first = self._numbers
+            stored.devices = self._before.get((node, stored.recipient), frozenset())
 
     def _end(
-        self,
-        items: Collection[Acknowledgement | EndItem],
-        notices: Collection[StoreResult],
-        devices: dict[str, frozenset[str]],
-        now: float,
+        self, node: str, disk: Disk, items: Collection[Acknowledgement | EndItem], notices: Collection[Any], now: float
     ) -> None:
         results = iter(notices)
         for item in items:
             if isinstance(item, Acknowledgement):
                 self._acknowledged.setdefault((item.device, item.id), now)
             if item.end is not None:
+                if self.ended.get(item.id, item.end) is not item.end:  # that other devices do not take it is no new end
+                    self.complain(f"{item.id} ended twice: {self.ended[item.id]}, and {item.end} at {node}")
                 self.ended[item.id] = item.end
-            if item.notice is not None:
-                self._store(item.notice, next(results), devices)
+            if item.notice is not None and next(results).outcome is StoreOutcome.STORED:
+                self._store(node, disk, item.notice)
 
-    def _note_aside(self, devices: Collection[Device]) -> None:
+    def _note_aside(self, node: str, devices: Collection[Device]) -> None:
         for device in devices:
-            self._aside.setdefault(device.key, set()).update(device.aside)
+            self._aside.setdefault(device.key, set()).update((node, seq) for seq in device.aside)
 
     # The verdict.
 
@@ -189,12 +229,13 @@ class Oracle:
         """Messages whose senders saw a 2xx."""
         return [sent for sent in self.sent.values() if sent.status is not None and 200 <= sent.status < 300]
 
-    def judge(self, waiting: Collection[str], refuses: Callable[[str, bytes], bool]) -> list[str]:
+    def judge(self, waiting: Collection[str], refuses: Callable[[str, bytes], bool], *, rest: bool = True) -> list[str]:
         """Compare everything once the world is quiet; gives all violations.
 
-        `waiting`: ids that are still in the store. `refuses`: whether a device refuses a body for good.
+        `waiting`: ids that are still on a disk. `refuses`: whether a device refuses a body for good. `rest`: nothing
+        has a reason to wait any more.
         """
-        for message in waiting:
+        for message in waiting if rest else ():
             stored = self.stored.get(message)
             if stored is not None:
                 self.complain(f"{stored.body!r} for {stored.recipient} still waits although all is well")
@@ -206,6 +247,8 @@ class Oracle:
             refused = sent.status is not None and sent.status >= 300
             if refused and sent.boot == sent.last_boot and self._takers(sent.body):
                 self.complain(f"{sent.body!r} was refused with {sent.status} and delivered")
+        if self.calm:
+            self._judge_order()
         return self.violations
 
     def _judge_accepted(self, sent: Sent, waiting: Collection[str], refuses: Callable[[str, bytes], bool]) -> None:
@@ -230,7 +273,20 @@ class Oracle:
 
     def _judge_stored(self, stored: Stored, waiting: Collection[str]) -> None:
         if stored.id not in waiting and stored.id not in self.ended:
-            self.complain(f"{stored.body!r} ({stored.id}) left the store without an end")
+            self.complain(f"{stored.body!r} ({stored.id}) left the disks without an end")
+
+    def _judge_order(self) -> None:
+        """What one phone sent to one user after an earlier message was accepted is stored behind that at the home."""
+        by_way: dict[tuple[str, str, str], list[Sent]] = {}
+        for sent in self.accepted():
+            if sent.id in self.stored and self.stored[sent.id].first:
+                by_way.setdefault((sent.device, sent.recipient, sent.node), []).append(sent)
+        for sents in by_way.values():
+            for sent in sents:
+                first = self.stored[sent.id].first
+                for other in sents:
+                    if other.answered <= sent.at and other.status and self.stored[other.id].first > first:
+                        self.complain(f"{sent.body!r} overtook {other.body!r} on the way to {sent.recipient}")
 
     def _takers(self, body: bytes) -> list[str]:
         return [device for device, bodies in self._bodies.items() if body in bodies]

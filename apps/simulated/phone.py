@@ -34,7 +34,6 @@ class PhoneSettings(msgspec.Struct, frozen=True):
     device: str
     """Names the phone; unique in a world."""
     place: Place
-    server: Place
     password: str = ""
     instance: bool = True
     """It registers with `+sip.instance`; otherwise its contact names the device."""
@@ -55,9 +54,20 @@ class Phone:
     """One phone on one UDP port. Its memory of transactions is gone when it is switched off, its mailbox is not."""
 
     def __init__(
-        self, settings: PhoneSettings, air: Air, clock: Clock, scheduler: Scheduler, oracle: Oracle, seed: str
+        self,
+        settings: PhoneSettings,
+        node: str,
+        server: Place,
+        *,
+        air: Air,
+        clock: Clock,
+        scheduler: Scheduler,
+        oracle: Oracle,
+        seed: str,
     ) -> None:
         self.settings = settings
+        self.node, self.server = node, server
+        """The node it registers at and sends to, and where that is."""
         self.on = False
         self.registered = False
         self.mailbox: list[bytes] = []
@@ -105,6 +115,14 @@ class Phone:
         self._served.clear()
         self._dialogs.clear()
 
+    def go_to(self, node: str, server: Place) -> None:
+        """Go to another node, and register there; what was under way at the old one is forgotten, as by a restart."""
+        was_on = self.on
+        self.switch_off()
+        self.node, self.server = node, server
+        if was_on:
+            self.switch_on()
+
     def register(self, expires: int = EXPIRES) -> None:
         """Register for so many seconds (0: end the binding), and again before they are over."""
         host, port = self.settings.place
@@ -125,7 +143,8 @@ class Phone:
     def send(self, recipient: str, life: int | None = None) -> bytes:
         """Send a message that may wait `life` seconds; gives its body. The oracle hears how it ended."""
         now = self._clock.monotonic()
-        body = self._oracle.sending(self.settings.user, recipient, self.device_key, now, lasting=life is None)
+        lasting = life is None
+        body = self._oracle.sending(self.settings.user, recipient, self.device_key, self.node, now, lasting=lasting)
         headers: tuple[Header, ...] = ((b"Content-Type", b"text/plain"),)
         if life is not None:
             headers = (*headers, (b"Expires", b"%d" % life))
@@ -280,7 +299,7 @@ class Phone:
         return f"urn:uuid:{md5(self.settings.device.encode(), usedforsecurity=False).hexdigest()}"
 
     def _uri(self, user: str) -> bytes:
-        host, port = self.settings.server
+        host, port = self.server
         head = f"{user}@" if user else ""
         return f"sip:{head}{host}:{port}".encode()
 
@@ -288,7 +307,7 @@ class Phone:
         return b"%016x" % self._random.getrandbits(64)
 
     def _transmit(self, packet: bytes) -> None:
-        self._air.send(self.settings.place, self.settings.server, packet)
+        self._air.send(self.settings.place, self.server, packet)
 
 
 def digest(user: str, password: str, method: str, uri: bytes, challenge: bytes) -> bytes:

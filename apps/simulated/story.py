@@ -9,7 +9,8 @@ import msgspec
 from apps.node.wiring import Actors
 from apps.simulated.air import CLEAR, Weather
 from apps.simulated.phone import Phone
-from apps.simulated.world import StoreFactory, WatchedStore, World
+from apps.simulated.site import StoreFactory, WatchedStore
+from apps.simulated.world import World
 
 STORMS = (30.0, 60.0, 60.0, 90.0, 120.0, 120.0, 120.0, 400.0)
 """Seconds of faults, one of these, before everything heals."""

@@ -59,7 +59,8 @@ from actors.storage import Storage
 from actors.testing import Probe
 from apps.node.wiring import Actors
 from apps.simulated.phone import Phone
-from apps.simulated.world import REALM, World
+from apps.simulated.site import REALM
+from apps.simulated.world import World
 from sip_adapter.adapter import SipAdapter
 from sip_adapter.endpoint import SipEndpoint
 from tests.actors.bench import digest

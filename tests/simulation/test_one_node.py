@@ -23,8 +23,8 @@ from actors.stores.port import Result, Write
 from actors.testing import Probe
 from apps.node.wiring import Actors
 from apps.simulated.air import CALL
+from apps.simulated.site import WatchedStore
 from apps.simulated.story import Outcome, tell
-from apps.simulated.world import WatchedStore
 from sip_adapter.adapter import SipAdapter
 
 SEEDS = 1_000 if os.environ.get("ANGARIUM_FAULTS") == "full" else 100
