@@ -13,6 +13,7 @@ from actors.messages.router import (
     Destination,
     FindNames,
     GrantOrigin,
+    MailKept,
     MessagesRouted,
     NamesAreGone,
     NamesAreOurs,
@@ -87,6 +88,8 @@ class Router(ActorBase[RouterCommand]):
             case FindNames():
                 self._heard = True
                 self._network.find(message, self.clock.monotonic())
+            case MailKept():
+                self._order.kept(message.names, more=message.more)
             case RouteFailed():
                 self._network.ladder.failed(message, self.clock.monotonic())
             case ReadRoutes():

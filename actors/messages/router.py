@@ -61,6 +61,16 @@ class RouteMessages(Value, frozen=True, gc=False):
     """They stand in the queue of the unrouted here: new messages to the same recipients go behind them."""
 
 
+class MailKept(Value, frozen=True, gc=False):
+    """The queue of the unrouted had mail when this run began: a name for each message that was found there on disk.
+
+    New messages go behind those; while there is `more` to be found, all that would go elsewhere do.
+    """
+
+    names: tuple[UserName, ...]
+    more: bool
+
+
 class MessagesRouted(Value, frozen=True, gc=False):
     """One destination for each envelope, in the order asked."""
 
@@ -228,6 +238,7 @@ class RoutesRead(Value, frozen=True, gc=False):
 
 RouterCommand = (
     RouteMessages
+    | MailKept
     | FindNames
     | NamesAreOurs
     | NamesAreGone

@@ -9,6 +9,7 @@ import msgspec
 
 from actors.messages.router import (
     Destination,
+    MailKept,
     MessagesRouted,
     RouteMessages,
     Searching,
@@ -67,6 +68,9 @@ class Rerouting:
 
         def answered(answer: QueueRead) -> None:
             queue.page(answer.messages, answer.more)
+            names, more = queue.take_found()
+            if queue.queue == UNROUTED:
+                core.refs.router.tell(MailKept(names, more))
 
         def failed(_: str) -> None:
             core.after(READ_AGAIN, queue.read_failed)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from actors.messages.router import MailKept
 from actors.model import UserName
 from actors.server_manager.core import Core
 from actors.server_manager.custody import Custody
@@ -37,6 +38,8 @@ class Unrouted:
 
     def start(self) -> None:
         """The queue is known: all of it is read and routed."""
+        if self._custody.unrouted.waiting:
+            self._core.refs.router.tell(MailKept((), more=True))
         self._core.after(ASK_ALL, self._ask_all)
 
     def route_again(self, names: Iterable[UserName]) -> None:

@@ -74,6 +74,7 @@ class MailQueue:
         self._full = False
         """The index was full: a quarter of it is to be free before it is filled again."""
         self._gone_meanwhile: set[Seq] = set()
+        self._found: list[UserName] = []
 
     # What stands in it.
 
@@ -221,6 +222,7 @@ class MailQueue:
                 lane = self._lane(message.envelope.recipient)
                 if seq < self._cuts.get(lane.recipient, seq + 1):
                     self._insert(message, lane, self._may_have_arrived(seq))
+                    self._found.append(lane.recipient)
             last = seq
         if reading.after != self._read_to:
             return  # it was set back meanwhile
@@ -233,6 +235,11 @@ class MailQueue:
         if not self._behind:
             self._size = len(self._rows) - self._over if not self._cuts else self._size
             self._see_to_cuts()
+
+    def take_found(self) -> tuple[tuple[UserName, ...], bool]:
+        """Take the recipients of what reading on has found, and whether there may be more to find."""
+        found, self._found = tuple(self._found), []
+        return found, self._behind
 
     def _see_to_cuts(self) -> None:
         """Once all has been seen, look for what was skipped of lanes that have come to their cut."""

@@ -8,6 +8,8 @@ detour, until nothing has come out of there for `FORGET` seconds.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from actors.messages.router import Destination, Searching, ToMailbox, ToNeighbour
 from actors.model import UserName
 
@@ -34,10 +36,17 @@ class Order:
     def __init__(self, limit: int = LIMIT) -> None:
         self._limit = limit
         self._names: dict[UserName, _Waiting] = {}
+        self._unread = False
 
     def __bool__(self) -> bool:
         """Tell whether anything waits."""
-        return bool(self._names)
+        return bool(self._names) or self._unread
+
+    def kept(self, names: Iterable[UserName], *, more: bool) -> None:
+        """These were found there on disk, a name for each message; while there is `more`, nobody knows for whom."""
+        for name in names:
+            self._more(name, self._names.get(name))
+        self._unread = more
 
     def place(self, name: UserName, place: Destination, now: float, *, kept: bool) -> Destination:
         """Give the place that a message may go to now; `kept`: it comes out of the queue of the unrouted."""
@@ -50,6 +59,9 @@ class Order:
             return place
         if isinstance(place, Searching):
             self._more(name, waiting)
+        elif waiting is None and self._unread and isinstance(place, ToNeighbour):
+            self._more(name, waiting)
+            return WAITS
         elif waiting is not None and isinstance(place, (ToNeighbour, ToMailbox)):
             if waiting.held_since is None:
                 waiting.held_since = now

@@ -58,3 +58,14 @@ def test_it_is_bounded() -> None:
     places(order, (SEARCHING, False))
     assert order.place(UserName("carol"), SEARCHING, 1.0, kept=False) == SEARCHING
     assert order.place(UserName("carol"), AWAY, 1.0, kept=False) == AWAY
+
+
+def test_what_the_last_run_left_goes_first() -> None:
+    order = Order()
+    order.kept((), more=True)
+    assert places(order, (AWAY, False)) == [SEARCHING]  # nobody knows yet for whom there is mail
+    order.kept((BOB,), more=False)
+    assert order.place(UserName("carol"), AWAY, 1.0, kept=False) == AWAY
+    assert places(order, (AWAY, False), (AWAY, True), (AWAY, True), (AWAY, False)) == [SEARCHING, AWAY, AWAY, SEARCHING]
+    assert places(order, (AWAY, True), (AWAY, True), (AWAY, False)) == [AWAY, AWAY, AWAY]
+    assert not order
