@@ -10,7 +10,7 @@ from __future__ import annotations
 import argparse
 import itertools
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import msgspec
 
@@ -97,12 +97,19 @@ def fresh_probe(rate: int, seconds: float, args: Sequence[str] = ()) -> Probe:
         return probe(on, rate, seconds)
 
 
-def find_peak(seconds: float = 4.0, *, low: int = 2000, rounds: int = 3, step: float = 0.04) -> int:
+def find_peak(
+    seconds: float = 4.0,
+    *,
+    low: int = 2000,
+    rounds: int = 3,
+    step: float = 0.04,
+    once: Callable[[int, float], Probe] = fresh_probe,
+) -> int:
     """Find by bisection the highest rate that `rounds` probes of `rounds` hold, to within `step` of it."""
 
     def holds(rate: int, times: int) -> bool:
         for _ in range(times):
-            result = fresh_probe(rate, seconds)
+            result = once(rate, seconds)
             verdict = "holds" if result.holds else "fails"
             cost = f"p99 {result.p99 * 1e3:.1f} ms  {result.cpu_per_message * 1e6:.0f} us"
             print(f"  {rate:>6}/s {verdict}  {cost}", file=sys.stderr, flush=True)
