@@ -69,12 +69,17 @@ class AsyncioNetwork:
     def send(self, packets: Sequence[tuple[Flow, bytes]]) -> Sequence[Flow]:
         """Send each over its listener's socket or its connection."""
         datagrams: dict[int, list[tuple[Flow, bytes]]] = {}
+        streams: dict[Flow, list[bytes]] = {}
         failed: list[Flow] = []
         for item in packets:
             flow = item[0]
             if not flow.connection:
                 datagrams.setdefault(flow.listener, []).append(item)
-            elif self._tcp is None or not self._tcp.send(flow, item[1]):
+            else:
+                streams.setdefault(flow, []).append(item[1])
+        for flow, parts in streams.items():
+            # One write for all: a link to a server has many in one go.
+            if self._tcp is None or not self._tcp.send(flow, parts[0] if len(parts) == 1 else b"".join(parts)):
                 failed.append(flow)
         for index, batch in datagrams.items():
             listener = self._udp.get(index)
