@@ -140,8 +140,14 @@ class Network(Stage):
     def cut(self, one: str, other: str, *, one_way: bool = False) -> None:
         """Let nothing through between two nodes; `one_way`: from the first to the other only."""
         self.oracle.shaken()
-        for here, there in self._ways(one, other, one_way):
+        for here, there in self._ways(one, other, one_way=one_way):
             self.air.cuts.add((here, there))
+
+    def mend(self, one: str, other: str) -> None:
+        """Let everything through again between two nodes, in good weather."""
+        for way in self._ways(one, other, one_way=False):
+            self.air.cuts.discard(way)
+            self.air.between.pop(way, None)
 
     def part(self, *names: str) -> None:
         """Cut these nodes off from all others."""
@@ -156,7 +162,7 @@ class Network(Stage):
         if not one:
             self.air.weather = weather
         else:
-            for way in self._ways(one, other, one_way):
+            for way in self._ways(one, other, one_way=one_way):
                 self.air.between[way] = weather
 
     def heal(self) -> None:
@@ -168,7 +174,7 @@ class Network(Stage):
             if site.disk.full:
                 site.disk.empty()
             if site.node is None:
-                site.start()
+                site.start()  # while others may still be down
         for phone in self.phones:
             phone.switch_on()
 
@@ -234,7 +240,7 @@ class Network(Stage):
         assert isinstance(done, NeighbourDone)
         assert not done.error, done.error
 
-    def _ways(self, one: str, other: str, one_way: bool) -> tuple[Pair, ...]:
+    def _ways(self, one: str, other: str, *, one_way: bool) -> tuple[Pair, ...]:
         here, there = self.sites[one].place[0], self.sites[other].place[0]
         return ((here, there),) if one_way else ((here, there), (there, here))
 
