@@ -221,6 +221,8 @@ class Account(Value, frozen=True, gc=False):
     """Not empty: he is moving here from there; nothing is delivered to him until the last of his mail is in."""
     serving: bool = True
     """False: prepared for a move here that its old home has not decided yet."""
+    leaving: bool = False
+    """With `home`: what he left here, mail and devices, is still on its way there."""
 
     @property
     def is_here(self) -> bool:

@@ -20,6 +20,7 @@ from actors.messages.client_manager import (
     UserInfo,
     UsersListed,
 )
+from actors.messages.monitor import ClearAlarm
 from actors.messages.router import FindNames, Found, NamesAreGone, NamesFound
 from actors.messages.storage import ReadQueue, RemoveAccount, SaveAccounts, SaveRegistration
 from actors.model import POSTMASTER, Account, DeviceKey, End, Seq, StoredMessage, UserName, mailbox_queue
@@ -28,6 +29,11 @@ from actors.state.client_registry import GUEST, UserRecord
 from actors.state.registrar import UNSAVED
 
 REMOVAL_BATCH = 200
+
+
+def double_name(name: UserName) -> str:
+    """The alarm that another node has an account of this name too."""
+    return f"double-name:{name}"
 
 
 class SavingAccounts(NamedTuple):
@@ -81,6 +87,8 @@ class Accounts:
             self._done(command, "refused", "postmaster is the name that notices come from")
         elif command.name in self._core.removing:
             self._done(command, "refused", f"{command.name} is just being removed; try again")
+        elif command.name in self._core.moving or (known is not None and known.account.coming_from):
+            self._done(command, "refused", f"{command.name} is just moving; try again")
         elif absent is not None:
             error = "unknown" if command.replace else "exists"
             self._done(command, error, f"{command.name} lives at {absent.home or absent.coming_from}")
@@ -125,8 +133,11 @@ class Accounts:
         for name, _, _ in command.items:
             absent = core.registry.absent(name)
             detail = f"{name} lives at {absent.home or absent.coming_from}" if absent is not None else ""
+            known = core.registry.get(name)
             if name in core.removing:
                 detail = f"{name} is just being removed; try again"
+            elif name in core.moving or (known is not None and known.account.coming_from):
+                detail = f"{name} is just moving; try again"
             if detail:
                 command.reply_to.tell(CommandDone(request=command.request, error="refused", detail=detail))
                 return
@@ -176,7 +187,7 @@ class Accounts:
         if account is None:
             self._done(command, "unknown", f"{command.name} does not exist")
             return
-        if command.name in core.moving or account.coming_from:
+        if command.name in core.moving or account.coming_from or account.leaving:
             self._done(command, "refused", f"{command.name} is just moving; try again")
             return
         core.removing.add(command.name)
@@ -232,6 +243,9 @@ class Accounts:
         """He is gone."""
         self._core.registry.remove(what.command.name)
         self._core.removing.discard(what.command.name)
+        if what.command.name in self._core.doubled:
+            self._core.doubled.discard(what.command.name)
+            self._core.refs.monitor.tell(ClearAlarm(double_name(what.command.name)))
         self._done(what.command)
 
     def remove_failed(self, command: RemoveUser, reason: str) -> None:

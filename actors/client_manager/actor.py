@@ -13,6 +13,7 @@ from actors.client_manager.edge_deliveries import EdgeDeliveries
 from actors.client_manager.far import Far
 from actors.client_manager.intake import Ended, Intake, LookingUp, Routing, Storing
 from actors.client_manager.mailroom import Acknowledging, Mailroom, Reading
+from actors.client_manager.moves import Moves
 from actors.client_manager.questions import Questions
 from actors.client_manager.recovery import Recovery
 from actors.client_manager.registrations import Registrations, Saving
@@ -23,7 +24,6 @@ from actors.messages.client_manager import (
     AskStates,
     ClaimConflicts,
     ClientManagerCommand,
-    CommandDone,
     DeliveriesEnded,
     FlowsClosed,
     FlowsSeen,
@@ -32,20 +32,20 @@ from actors.messages.client_manager import (
     MailStored,
     MoveUser,
     RegisterContacts,
-    RelayArrived,
     RelaysArrived,
     RemoveUser,
     SubmitMessages,
 )
 from actors.messages.lifecycle import CommandFailed, Ping, Wake
-from actors.messages.monitor import CountFacts, JourneySteps, Level, MonitorCommand, ReportEvent, SetGauges
-from actors.messages.router import MessagesRouted, NamesFound, RouterCommand
-from actors.messages.server_manager import AnswerRelay, AnswerRelays, FarAnswered, ServerManagerCommand
+from actors.messages.monitor import CountFacts, JourneySteps, MonitorCommand, ReportEvent, SetGauges
+from actors.messages.router import Claim, MessagesRouted, NamesFound, RouterCommand
+from actors.messages.server_manager import AnswerRelays, FarAnswered, ServerManagerCommand
 from actors.messages.sip_adapter import AnswerRequests, ReportBacklog, SipAdapterCommand
 from actors.messages.storage import (
     AccountSaved,
     ExpiredFound,
     MessagesAcknowledged,
+    MessagesMoved,
     MessagesStored,
     MessageStateRead,
     QueueRead,
@@ -97,7 +97,8 @@ class ClientManager(ActorBase[ClientManagerCommand]):
         self._registrations = Registrations(self._core, edge)
         self._mailroom = Mailroom(self._core, edge_deliveries)
         self._questions = Questions(self._core, edge)
-        self._far = Far(self._core, self._registrations, edge_deliveries, self._moves)
+        self._moves = Moves(self._core, self._registrations)
+        self._far = Far(self._core, self._registrations, edge_deliveries, self._moves.serve)
         self._accounts = Accounts(self._core, self._registrations)
         self._starting = Starting(self._core, self._registrations, self._accounts)
         self._recovery = Recovery(
@@ -172,20 +173,17 @@ class ClientManager(ActorBase[ClientManagerCommand]):
             case UsersRead():
                 self._users_read(message)
             case UserRead():
-                self._registrations.read(message.request, message.name, message.user)
-                self._core.answered(message.request)
+                self._user_read(message)
             case MailStored():
                 self._mail_stored(message)
             case RelaysArrived():
                 self.each(message.items, self._far.arrived, self._far.failed)
-            case FarAnswered() | NamesFound():
+            case FarAnswered() | NamesFound() | MessagesMoved():
                 self._question(message)
             case ClaimConflicts():
-                for claim in message.claims:
-                    text = f"{claim.home} is the home of {claim.name} too"
-                    self._core.outbox.event(Level.WARNING, "double-name", text, claim.name)
+                self.each(message.claims, self._moves.conflict, _leave)
             case MoveUser():
-                message.reply_to.tell(CommandDone(request=message.request, error="refused", detail="not by this node"))
+                self._moves.move(message)
             case Ping():
                 pass  # answered by the frame
             case _:
@@ -196,13 +194,18 @@ class ClientManager(ActorBase[ClientManagerCommand]):
         if self._starting.loaded:
             self._expiry_due = self.clock.monotonic()
 
-    def _moves(self, item: RelayArrived) -> None:
-        self._core.outbox.relays.append(AnswerRelay(item.relay, 501, "Users cannot move here"))
-
     def _question(self, message: Any) -> None:
         what = self._core.asked(message.request)
         if isinstance(what, Question):
             what.answered(message)
+        self._core.answered(message.request)
+
+    def _user_read(self, message: UserRead) -> None:
+        what = self._core.asked(message.request)
+        if isinstance(what, Question):
+            what.answered(message)
+        else:
+            self._registrations.read(message.request, message.name, message.user)
         self._core.answered(message.request)
 
     def _mail_stored(self, message: MailStored) -> None:
@@ -216,6 +219,8 @@ class ClientManager(ActorBase[ClientManagerCommand]):
         what = self._core.asked(message.request)
         if isinstance(what, Routing):
             self._intake.routed(what, message.destinations)
+        elif isinstance(what, Question):
+            what.answered(message)
         self._core.answered(message.request)
 
     def _stored(self, message: MessagesStored) -> None:
@@ -224,6 +229,8 @@ class ClientManager(ActorBase[ClientManagerCommand]):
             self._intake.stored(what, message.results)
         elif isinstance(what, LookingUp):
             self._intake.looked_up(what, message.results)
+        elif isinstance(what, Question):
+            what.answered(message)
         self._core.answered(message.request)
 
     def _acknowledged(self, message: MessagesAcknowledged) -> None:
@@ -232,6 +239,8 @@ class ClientManager(ActorBase[ClientManagerCommand]):
             self._mailroom.acknowledged(what)
         elif isinstance(what, Ended):
             self._mailroom.ended(what, message.notices)
+        elif isinstance(what, Question):
+            what.answered(message)
         self._core.answered(message.request)
 
     def _queue_read(self, message: QueueRead) -> None:
@@ -240,6 +249,8 @@ class ClientManager(ActorBase[ClientManagerCommand]):
             self._mailroom.read(what, message.messages, message.more)
         elif isinstance(what, Emptying):
             self._accounts.emptied(what, message.messages, message.more)
+        elif isinstance(what, Question):
+            what.answered(message)
         self._core.answered(message.request)
 
     def _registration_saved(self, message: RegistrationSaved) -> None:
@@ -248,6 +259,8 @@ class ClientManager(ActorBase[ClientManagerCommand]):
             self._registrations.saved(what, message.devices)
         elif isinstance(what, Forgetting):
             self._accounts.forgotten(what)
+        elif isinstance(what, Question):
+            what.answered(message)
         self._core.answered(message.request)
 
     def _account_saved(self, message: AccountSaved) -> None:
@@ -256,6 +269,8 @@ class ClientManager(ActorBase[ClientManagerCommand]):
             self._accounts.saved(what)
         elif isinstance(what, Removing):
             self._accounts.removed(what)
+        elif isinstance(what, Question):
+            what.answered(message)
         self._core.answered(message.request)
 
     def recover(self, message: ClientManagerCommand, error: Exception) -> None:
@@ -278,6 +293,7 @@ class ClientManager(ActorBase[ClientManagerCommand]):
         if not self._starting.loaded:
             return
         self._core.deliveries.retry(now)
+        self._moves.wake(now)
         if now >= self._expiry_due:
             self._expiry_due = now + self._core.settings.expiry_interval
             self._mailroom.look_for_expired()
@@ -295,6 +311,9 @@ class ClientManager(ActorBase[ClientManagerCommand]):
             retry = self._core.deliveries.retries.next()
             if retry is not None and retry < wake:
                 wake = retry
+            due = self._moves.next()
+            if due is not None and due < wake:
+                wake = due
         if self._core.repeat:
             wake = min(wake, now + REPEAT_AFTER)
         if wake < self._next_wake:
@@ -318,6 +337,7 @@ class ClientManager(ActorBase[ClientManagerCommand]):
         self._intake.flush()
         self._registrations.flush()
         self._accounts.flush()
+        self._moves.flush()  # last: what it asks the disk counts what was told to it before
         self._tell_backlog()
         self._report()
         self._schedule()
@@ -355,5 +375,5 @@ class ClientManager(ActorBase[ClientManagerCommand]):
         self._core.refs.monitor.tell(SetGauges(gauges=gauges))
 
 
-def _leave(flow: Flow, error: Exception) -> None:
-    """A flow's news that raised: what it is about heals with the next REGISTER."""
+def _leave(item: Flow | Claim, error: Exception) -> None:
+    """News that raised: what a flow's is about heals with the next REGISTER, another claim is met again."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from random import Random
 from typing import Any, NamedTuple
 
@@ -94,7 +94,13 @@ class Core:
         self.removing: set[UserName] = set()
         """Users whose removal is on the way to the disk."""
         self.moving: set[UserName] = set()
-        """Users who are just moving from here to another node."""
+        """Users whose account is just being changed by a move: no other command may."""
+        self.frozen: set[UserName] = set()
+        """Users who can neither register nor prove themselves for a moment: it is being decided where they live."""
+        self.stray: set[UserName] = set()
+        """Users who moved away, and for whom mail has come into their mailbox here since."""
+        self.doubled: set[UserName] = set()
+        """Users with an alarm: another node has an account of this name too."""
         self.repeat: list[Any] = []
         """What Router or Storage failed on and must be asked again, a little later."""
         self.node_offset = 0.0
@@ -116,15 +122,21 @@ class Core:
         """Take what a request was about, once its answer has been served; None: nobody waits for it any more."""
         return self._pending.pop(request, None)
 
-    def claim(self, accounts: Iterable[Account], *, fresh: bool = False) -> None:
+    def claim(self, accounts: Sequence[Account], *, fresh: bool = False) -> None:
         """Tell the Router who lives here, and where those live who moved away. `fresh`: others may have them too."""
         ours = [account for account in accounts if account.is_here]
+        # Until the new home has said that it knows, mail is better kept here than on its way to a node that waits.
+        ours += [_as_before(account) for account in accounts if account.leaving and account.name in self.moving]
         if ours:
             epochs = tuple(account.epoch for account in ours)
             told = epochs if any(epoch != 1 for epoch in epochs) else ()
             names = tuple(account.name for account in ours)
             self.refs.router.tell(NamesAreOurs(names=names, epochs=told, fresh=fresh))
-        gone = tuple(Claim(account.name, account.home, account.epoch) for account in accounts if account.home)
+        gone = tuple(
+            Claim(account.name, account.home, account.epoch)
+            for account in accounts
+            if account.home and not (account.leaving and account.name in self.moving)
+        )
         if gone:
             self.refs.router.tell(NamesLiveAt(claims=gone))
 
@@ -146,3 +158,7 @@ class Core:
     def fail(self, transaction: TransactionKey) -> None:
         """Answer a request whose handler failed."""
         self.answer(transaction, 500, "The server failed on this request; it serves on")
+
+
+def _as_before(account: Account) -> Account:
+    return msgspec.structs.replace(account, epoch=account.epoch - 1)

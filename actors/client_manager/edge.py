@@ -89,6 +89,9 @@ class Edge:
 
     def run(self, errand: Errand) -> None:
         """Find the user's home, and ask it."""
+        if errand.user in self._core.frozen:
+            self._core.answer(errand.transaction, 503, "This user is just moving")
+            return
         if len(self._errands) >= MAX_ERRANDS:
             self._core.answer(errand.transaction, 503, "Too many wait for other servers")
             return

@@ -262,7 +262,9 @@ class Intake:
         record = core.registry.get(recipient)
         if record is not None:
             core.deliveries.offer(record, message, now)
-        elif core.registry.absent(recipient) is None:
+        elif core.registry.absent(recipient) is not None:
+            core.stray.add(recipient)
+        else:
             core.outbox.endings.append(ending_of(message, End.UNDELIVERABLE, "the user was removed"))
 
     def confirm(self, candidate: Candidate) -> None:

@@ -112,6 +112,8 @@ class Mailroom:
             core.outbox.queued.append(QueuedMessage(item.notice.queue, stored))
         elif record is not None and stored.seq:
             core.deliveries.offer(record, stored, now)
+        elif stored.seq and core.registry.absent(user) is not None:
+            core.stray.add(user)
 
     # Reading on.
 
@@ -152,6 +154,9 @@ class Mailroom:
             if message.seq in core.ending:
                 continue
             recipient = message.envelope.recipient
+            if recipient in core.moving or core.registry.absent(recipient) is not None:
+                skipped.append(message.seq)  # he is going, and takes it along
+                continue
             if core.deliveries.is_in_flight(recipient, message.seq):
                 skipped.append(message.seq)
                 continue

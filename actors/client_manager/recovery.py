@@ -30,6 +30,7 @@ from actors.messages.storage import (
     AccountSaved,
     ExpiredFound,
     MessagesAcknowledged,
+    MessagesMoved,
     MessagesStored,
     MessageStateRead,
     QueueRead,
@@ -146,7 +147,7 @@ class Recovery:
             case RelaysArrived():
                 for item in message.items:
                     self._far.failed(item, error)
-            case UserRead() | MessageStateRead() | NamesFound() | FarAnswered():
+            case UserRead() | MessageStateRead() | NamesFound() | FarAnswered() | MessagesMoved():
                 self.undo(self._core.answered(message.request), "ClientManager failed")
             case MessagesStored():
                 self._stored(message)
@@ -161,6 +162,8 @@ class Recovery:
     def _stored(self, message: MessagesStored) -> None:
         """They are on disk: the sender is told so, and the mailboxes are read anew."""
         what = self._core.answered(message.request)
+        if isinstance(what, Question):
+            what.failed("ClientManager failed")
         if isinstance(what, LookingUp):
             self._intake.failed(what.candidates)
         if not isinstance(what, Storing):
@@ -186,12 +189,16 @@ class Recovery:
             self._core.ending.discard(what.item.seq)
             self._core.deliveries.end_committed(what.item.seq)
             users = {what.ending.envelope.recipient, what.ending.envelope.sender}
+        elif isinstance(what, Question):
+            what.failed("ClientManager failed")
         for user in sorted(users):
             self._registrations.reread(user)
 
     def _saved(self, what: Any) -> None:
         """It is on disk: phones are told to try again, operators get what they asked for."""
         match what:
+            case Question():
+                what.failed("ClientManager failed")
             case Saving():
                 self._registrations.save_failed(what)
             case SavingAccounts():

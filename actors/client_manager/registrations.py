@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 import msgspec
@@ -53,6 +53,8 @@ class Registrations:
         self._reading: dict[UserName, int] = {}
         """Users being read again, with the number of the question whose answer counts; 0: not asked yet."""
         self._deferred: dict[UserName, list[Registration]] = {}
+        self.elsewhere: Callable[[User], None] = _nobody
+        """Told of each user read from the disk who does not live here (any more, or yet)."""
 
     def register(self, request: Registration) -> None:
         """Serve one REGISTER of a phone that is here: its user may live elsewhere."""
@@ -85,6 +87,9 @@ class Registrations:
         core = self._core
         if request.user in core.removing:
             core.answer(request.transaction, 503, "This user is just being removed")
+            return
+        if request.user in core.frozen or core.registry.absent(request.user) is not None:
+            core.answer(request.transaction, 503, "This user is just coming or going")
             return
         if request.user in self._reading:
             self._deferred.setdefault(request.user, []).append(request)
@@ -290,6 +295,7 @@ class Registrations:
         if not account.is_here:
             core.deliveries.drop(account.name)
             core.registry.put_absent(account)
+            self.elsewhere(user)
             return
         if account.coming_from:
             core.deliveries.hold(account.name)
@@ -308,7 +314,13 @@ class Registrations:
                 if binding.flow.transport == PATH:
                     edge = NodeName(binding.flow.host)
                     ends[edge] = max(ends.get(edge, 0.0), binding.expires)
+        if record.account.coming_from:
+            ends.setdefault(record.account.coming_from, core.node_time())
         for edge, expires in ends.items():
             seconds = expires + core.settings.message_life - core.node_time()
             if seconds > 0:
                 core.refs.router.tell(GrantOrigin(name=record.account.name, node=edge, seconds=seconds))
+
+
+def _nobody(user: User) -> None:
+    """Nobody cares."""

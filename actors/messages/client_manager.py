@@ -11,6 +11,7 @@ from actors.messages.storage import (
     AccountSaved,
     ExpiredFound,
     MessagesAcknowledged,
+    MessagesMoved,
     MessagesStored,
     MessageStateRead,
     QueueRead,
@@ -202,6 +203,7 @@ ClientManagerCommand = (
     | FlowsClosed
     | MessagesRouted
     | MessagesStored
+    | MessagesMoved
     | MessagesAcknowledged
     | QueueRead
     | ExpiredFound

@@ -176,7 +176,8 @@ class PrepareMove(Value, frozen=True, gc=False, tag="move-prepare"):
     """The hashes under a key made of the network's secret and `nonce`: hex."""
     nonce: str
     devices: tuple[Device, ...]
-    """With their bindings, as a path through the old home; places in the mailbox mean nothing to the new one."""
+    """With their bindings, as a path from the old home on; places in the mailbox mean nothing to the new one. Times
+    (`seen`, `expires`) are seconds from now."""
     merge: bool = False
     """Not a move but the end of a double claim: the user exists at both, and this one gives way (PROTOCOL 23)."""
 
@@ -204,6 +205,8 @@ class MoveMail(Value, frozen=True, gc=False, tag="move-mail"):
     user: UserName
     epoch: int
     messages: tuple[MovedMail, ...]
+    devices: tuple[DeviceKey, ...] = ()
+    """All that the old home knew: who came since gets no copy of what somebody has acknowledged (PROTOCOL 8)."""
 
 
 class FinishMove(Value, frozen=True, gc=False, tag="move-finish"):

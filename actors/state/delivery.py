@@ -68,6 +68,8 @@ class Deliveries:
         self._paused: set[UserName] = set()
         """Nothing is sent to these: they are being read again from the disk, or held."""
         self._held: set[UserName] = set()
+        self._draining: set[UserName] = set()
+        """Nothing new is sent to these; what is under way comes to its end."""
         self.retries: Deadlines[tuple[UserName, DeviceKey]] = Deadlines()
 
     # What has mail.
@@ -264,6 +266,14 @@ class Deliveries:
         if user not in self._held:
             self._paused.discard(user)
 
+    def drain(self, user: UserName) -> None:
+        """He is about to move: let what is under way to him come to its end (`is_idle`), and send nothing else."""
+        self._draining.add(user)
+
+    def is_idle(self, user: UserName) -> bool:
+        """Tell whether nothing is under way to any of his devices, answers on their way to the disk included."""
+        return not any(window.in_flight or window.probe for window in self._windows.get(user, {}).values())
+
     def hold(self, user: UserName) -> None:
         """He is just moving: send him nothing until `release`."""
         self._held.add(user)
@@ -272,6 +282,7 @@ class Deliveries:
     def release(self, user: UserName) -> None:
         """He is moving no more: when he has been read again (`go_on`), his mail goes on."""
         self._held.discard(user)
+        self._draining.discard(user)
 
     def drop(self, user: UserName, device: DeviceKey | None = None) -> None:
         """Forget the windows of a device, or of all devices of a user; results still to come are ignored."""
@@ -312,6 +323,8 @@ class Deliveries:
     def _pump(self, record: UserRecord, device: Device, window: Window, now: float) -> None:
         """Send the next message if the device is free, reachable and not backing off."""
         if window.in_flight is not None or window.probe or (window.user, window.device) in self.retries:
+            return
+        if window.user in self._draining:
             return
         binding = best_binding(device, now + self._offset)
         if binding is None:

@@ -187,6 +187,14 @@ def test_a_name_that_nobody_could_be_asked_about_is_given_and_looked_for_again(n
 
 
 def test_a_new_password_keeps_the_claim(node: Node) -> None:
-    assert node.add_user("coming", replace=True).error == ""
-    (told,) = [told for told in node.roads.of(NamesAreOurs)[1:] if told.names == ("coming",)]
+    saved(node, Account(UserName("moved"), epoch=2))
+    node.restart()
+    node.roads.heard.clear()
+    assert node.add_user("moved", replace=True).error == ""
+    (told,) = [told for told in node.roads.of(NamesAreOurs) if told.names == ("moved",)]
     assert told.epochs == (2,)
+
+
+def test_who_is_just_moving_here_gets_no_new_password_meanwhile(node: Node) -> None:
+    done = node.add_user("coming", replace=True)
+    assert (done.error, "try again" in done.detail) == ("refused", True)

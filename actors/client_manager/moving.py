@@ -1,0 +1,502 @@
+"""Users who move away: their mail, devices and account go to another node, and a pointer stays (PROTOCOL 23, 24).
+
+1. Nothing new is sent to the user's devices; what is under way comes to its end.
+2. He can register nowhere for a moment. `PrepareMove` has the new home keep him ready.
+3. One commit here decides: the account becomes a pointer, of a higher epoch, that is still `leaving`.
+4. `DecideMove` tells the new home. Only when it has said yes does mail for him go there: until then it is kept here.
+5. `MoveMail` takes the mailbox over, message by message in order; what the other side has on its disk is dropped here.
+6. `FinishMove`: the new home delivers. What the pointer still knew of him is forgotten.
+
+Before 3 a failure leaves everything as it was. After it all goes on until it is done, from 4 on after each failure and
+each restart: every step may be done any number of times.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from enum import IntEnum
+from typing import Any
+
+import msgspec
+
+from actors.client_manager.accounts import double_name
+from actors.client_manager.core import Core, Question
+from actors.client_manager.registrations import Registrations
+from actors.messages.client_manager import CommandDone, MoveUser
+from actors.messages.links import DecideMove, FinishMove, MoveMail, PrepareMove, RelayContent
+from actors.messages.monitor import Level, RaiseAlarm
+from actors.messages.router import Claim, FindNames, NamesAreGone
+from actors.messages.server_manager import AskFar, FarAnswered
+from actors.messages.storage import (
+    DropMessages,
+    QueueRead,
+    ReadQueue,
+    ReadUser,
+    SaveAccounts,
+    SaveRegistration,
+    UserRead,
+)
+from actors.model import POSTMASTER, Account, Device, Flow, NodeName, Seq, Step, User, UserName, mailbox_queue
+from actors.state.client_registry import GUEST
+from actors.state.link_auth import root_key
+from actors.state.moving import MAIL, MAIL_BYTES, departing, gives_way, load, seal_hashes
+from actors.state.timers import Deadlines
+
+STEP_SECONDS = 8.0
+"""How long the new home may take for one step."""
+PREPARE_SECONDS = 4.0
+"""The same while the user can register nowhere."""
+TRIES = 3
+"""Steps in a row without an answer until a move that is not decided is given up, and of one that is, who waits for it
+is told."""
+PATIENCE = 3
+LONGEST_WAIT = 15.0
+"""Seconds between two tries of a decided move at most; a cut link does not tell this actor that it is whole again."""
+CONFLICT_WAIT = 20.0
+CONFLICT_TRIES = 6
+GONE = 410
+"""The new home's word that the user has been there, and has moved on."""
+UNPREPARED = 409
+REFUSED = frozenset({403, 409})
+LATER = frozenset({408, 429, 500, 501, 502, 503, 504, 404})
+"""Answers that say nothing for good; 404 is a node's between that has lost its way."""
+
+
+class Phase(IntEnum):
+    """How far a departure is."""
+
+    DRAINING = 1
+    PREPARING = 2
+    DECIDED = 3
+    LEAVING = 4
+    """The new home knows: all that is left here travels."""
+
+
+class Departure:
+    """One user's way out."""
+
+    def __init__(self, account: Account, to: NodeName, epoch: int, *, merge: bool = False) -> None:
+        self.account = account
+        self.user = account.name
+        self.to = to
+        self.epoch = epoch
+        """Of the claim of his new home."""
+        self.merge = merge
+        """Not a move: of two homes this one gives way."""
+        self.phase = Phase.DRAINING
+        self.devices: tuple[Device, ...] = ()
+        """As the disk has them."""
+        self.guests: tuple[Device, ...] = ()
+        self.live: frozenset[Flow] = frozenset()
+        self.waiting: list[MoveUser] = []
+        self.tries = 0
+
+
+class Moving:
+    """All departures. Each has one question open at a time, or a deadline to try again."""
+
+    def __init__(self, core: Core, registrations: Registrations) -> None:
+        self._core = core
+        self._registrations = registrations
+        self._departures: dict[UserName, Departure] = {}
+        self._again: Deadlines[UserName] = Deadlines()
+        self._conflicts: dict[UserName, tuple[Claim, int]] = {}
+        """Claims that this node gave way to in vain, and how often."""
+        self._conflicts_due: Deadlines[UserName] = Deadlines()
+
+    # What begins and ends a departure.
+
+    def move(self, command: MoveUser) -> None:
+        """Move a user, as an operator asks."""
+        core, name = self._core, command.name
+        departure = self._departures.get(name)
+        if departure is not None and departure.to == command.to:
+            departure.waiting.append(command)
+            return
+        record, absent = core.registry.get(name), core.registry.absent(name)
+        if absent is not None and absent.home == command.to and not absent.leaving:
+            self._done(command)
+        elif name == POSTMASTER:
+            self._done(command, "refused", f"{name} is the name that notices come from")
+        elif departure is not None or name in core.moving or name in core.removing:
+            self._done(command, "refused", f"{name} is just moving, or being removed")
+        elif record is None and absent is None:
+            self._done(command, "unknown", f"{name} does not exist")
+        elif record is None:
+            self._done(command, "unknown", f"{name} lives at {absent.home or absent.coming_from}" if absent else "")
+        elif record.account.coming_from:
+            self._done(command, "refused", f"{name} is still on his way here; try again")
+        elif command.to == core.settings.node:
+            self._done(command, "refused", f"{name} lives at {command.to} already")
+        else:
+            self._begin(Departure(record.account, command.to, record.account.epoch + 1), command)
+
+    def conflict(self, claim: Claim) -> None:
+        """Another node has a name of ours (PROTOCOL 23)."""
+        core, me = self._core, self._core.settings.node
+        record = core.registry.get(claim.name)
+        if record is None or claim.home in ("", me) or claim.name in core.moving or claim.name in core.removing:
+            return
+        account = record.account
+        if account.coming_from == claim.home:
+            return  # he does not know yet that his user has gone
+        if account.has_password or not core.settings.open_mode:
+            self._raise_alarm(claim)
+        elif account.coming_from:
+            self._conflict_later(claim)
+        elif gives_way(account.epoch, me, claim.epoch, claim.home):
+            epoch = max(account.epoch, claim.epoch) + 1
+            text = f"{claim.home} is the home of {claim.name} too: he moves there"
+            core.outbox.event(Level.WARNING, "double-name", text, claim.name)
+            self._begin(Departure(account, claim.home, epoch, merge=True))
+
+    def _raise_alarm(self, claim: Claim) -> None:
+        core, name = self._core, claim.name
+        core.doubled.add(name)
+        alarm = RaiseAlarm(
+            double_name(name),
+            f"{name} has an account at {claim.home} and one here: each of them gets a part of his mail.",
+            f"Decide which one stays, and remove the other: angarium user remove {name}.",
+        )
+        core.refs.monitor.tell(alarm)
+
+    def _conflict_later(self, claim: Claim) -> None:
+        _, tries = self._conflicts.get(claim.name, (claim, 0))
+        if tries >= CONFLICT_TRIES:
+            self._conflicts.pop(claim.name, None)  # the Router tells of it again when it meets the other claim again
+            return
+        self._conflicts[claim.name] = (claim, tries + 1)
+        wait = CONFLICT_WAIT * 2.0**tries * (0.5 + self._core.random.random())
+        self._conflicts_due.set(claim.name, self._core.now() + wait)
+
+    def _begin(self, departure: Departure, command: MoveUser | None = None) -> None:
+        core = self._core
+        if command is not None:
+            departure.waiting.append(command)
+        self._departures[departure.user] = departure
+        core.moving.add(departure.user)
+        core.deliveries.drain(departure.user)
+
+    def resume(self, user: User) -> None:
+        """The disk has a user who is on his way out."""
+        account = user.account
+        if account.name in self._departures:
+            return
+        # Where nobody needs a password, the other home's own account of that name is no obstacle any more.
+        departure = Departure(account, account.home, account.epoch, merge=not account.has_password)
+        departure.phase = Phase.DECIDED
+        departure.devices = user.devices
+        self._departures[account.name] = departure
+        self._core.moving.add(account.name)
+        self._core.frozen.add(account.name)
+        self._confirm(departure)
+
+    def has(self, user: UserName) -> bool:
+        """Tell whether a user is on his way out."""
+        return user in self._departures
+
+    def is_undecided(self, user: UserName) -> bool:
+        """Tell whether a user may move away from here, or may not."""
+        departure = self._departures.get(user)
+        return departure is not None and departure.phase < Phase.DECIDED
+
+    def came_back(self, user: UserName) -> None:
+        """A later home says that he moves here: then everything he left had arrived."""
+        departure = self._departures.get(user)
+        if departure is not None:
+            self._end(departure)
+
+    # 1. What is under way ends.
+
+    def flush(self) -> None:
+        """Go on with those to whom nothing is under way any more."""
+        core = self._core
+        draining = [d for d in self._departures.values() if d.phase is Phase.DRAINING]
+        if not draining or core.ending or core.outbox.endings:
+            return
+        for departure in draining:
+            if core.deliveries.is_idle(departure.user):
+                self._freeze(departure)
+
+    def _freeze(self, departure: Departure) -> None:
+        core = self._core
+        record = core.registry.get(departure.user)
+        if record is None:
+            self._give_up(departure, "unknown", f"{departure.user} does not exist any more")
+            return
+        departure.phase = Phase.PREPARING
+        devices = record.devices.values()
+        departure.live = frozenset(b.flow for device in devices for b in device.bindings if b.flow.connection)
+        departure.guests = tuple(device for device in devices if device.key.startswith(GUEST))
+        core.frozen.add(departure.user)
+        core.deliveries.hold(departure.user)
+        self._read(departure)
+
+    def _read(self, departure: Departure) -> None:
+        """The disk's word counts: all that was told to it before is in its answer."""
+
+        def read(answer: UserRead) -> None:
+            user = answer.user
+            if user is None or (not user.account.is_here and not user.account.leaving):
+                self._give_up(departure, "unknown", f"{departure.user} does not live here any more")
+                return
+            if user.account.is_here:
+                departure.account = user.account
+            departure.devices = user.devices
+            self._prepare(departure)
+
+        number = self._expect(departure, read)
+        self._core.refs.storage.tell(ReadUser(self._core.refs.me, number, departure.user))
+
+    # 2. The new home keeps him ready.
+
+    def _prepare(self, departure: Departure) -> None:
+        core, account = self._core, departure.account
+        nonce = f"{core.random.getrandbits(128):032x}"
+        named = Account(account.name, created=float(account.created), epoch=departure.epoch)
+        devices = departing(
+            (*departure.devices, *departure.guests),
+            core.settings.node,
+            core.tokens.token,
+            departure.live,
+            core.node_time(),
+        )
+        content = PrepareMove(
+            account=named,
+            sealed=seal_hashes(root_key(core.settings.secret, core.realm), nonce, account),
+            nonce=nonce,
+            devices=devices,
+            merge=departure.merge,
+        )
+        self._ask(departure, content, lambda answer: self._prepared(departure, answer), (200,))
+
+    def _prepared(self, departure: Departure, answer: FarAnswered) -> None:
+        if departure.phase is Phase.DECIDED:
+            self._confirm(departure)
+        else:
+            self._decide(departure)
+
+    # 3. The decision.
+
+    def _decide(self, departure: Departure) -> None:
+        core = self._core
+        pointer = msgspec.structs.replace(departure.account, epoch=departure.epoch, home=departure.to, leaving=True)
+
+        def decided(answer: object) -> None:
+            departure.phase = Phase.DECIDED
+            departure.account = pointer
+            core.registry.put_absent(pointer)
+            core.outbox.event(Level.INFO, "moved", f"{departure.user} moves to {departure.to}", departure.user)
+            self._confirm(departure)
+
+        def failed(reason: str) -> None:
+            self._give_up(departure, f"the store failed: {reason}")
+
+        number = self._expect(departure, decided, failed)
+        core.refs.storage.tell(SaveAccounts(core.refs.me, number, (pointer,)))
+
+    # 4. The new home's yes.
+
+    def _confirm(self, departure: Departure) -> None:
+        content = DecideMove(departure.user, departure.epoch)
+        self._ask(departure, content, lambda answer: self._confirmed(departure, answer), (200, UNPREPARED))
+
+    def _confirmed(self, departure: Departure, answer: FarAnswered) -> None:
+        core, user = self._core, departure.user
+        if answer.status == UNPREPARED:  # it has waited for this for too long
+            self._prepare(departure)
+            return
+        if departure.phase is Phase.DECIDED:
+            departure.phase = Phase.LEAVING
+            core.moving.discard(user)
+            core.frozen.discard(user)
+            core.deliveries.release(user)
+            core.deliveries.go_on(user)
+            core.refs.router.tell(NamesAreGone(names=(user,)))
+            core.claim((departure.account,))
+        # What the Router said before it heard this has come before its answer, and is told to the store before the
+        # mailbox is read.
+        number = self._expect(departure, lambda found: self._mail(departure))
+        core.refs.router.tell(FindNames(core.refs.me, number, (user,)))
+
+    # 5. The mail.
+
+    def _mail(self, departure: Departure) -> None:
+        core = self._core
+
+        def read(answer: QueueRead) -> None:
+            if answer.messages:
+                self._send(departure, answer)
+            elif answer.more:
+                self._mail(departure)  # damaged rows were put aside
+            else:
+                self._finish(departure)
+
+        number = self._expect(departure, read)
+        queue = mailbox_queue(departure.user)
+        core.refs.storage.tell(ReadQueue(core.refs.me, number, queue, Seq(0), MAIL, MAIL_BYTES))
+
+    def _send(self, departure: Departure, read: QueueRead) -> None:
+        mail = load(read.messages, departure.devices, self._core.node_time())
+        sent = read.messages[: len(mail)]
+        keys = () if departure.merge else tuple(device.key for device in departure.devices)
+
+        def taken(answer: FarAnswered) -> None:
+            ids = [message.envelope.id for message in sent]
+            self._core.outbox.steps_of(Step.FORWARDED, ids, [f"to {departure.to}, where he moves"] * len(ids))
+            self._core.outbox.count("messages_moved_total", len(ids))
+            self._drop(departure, tuple(message.seq for message in sent))
+
+        self._ask(departure, MoveMail(departure.user, departure.epoch, mail, keys), taken, (200,))
+
+    def _drop(self, departure: Departure, seqs: tuple[Seq, ...]) -> None:
+        number = self._expect(departure, lambda answer: self._mail(departure))
+        self._core.refs.storage.tell(DropMessages(self._core.refs.me, number, seqs))
+
+    # 6. The end.
+
+    def _finish(self, departure: Departure) -> None:
+        content = FinishMove(departure.user, departure.epoch)
+        self._ask(departure, content, lambda answer: self._forget(departure), (200,))
+
+    def _forget(self, departure: Departure) -> None:
+        core, user = self._core, departure.user
+        pointer = Account(user, created=departure.account.created, epoch=departure.epoch, home=departure.to)
+
+        def forgotten(answer: object) -> None:
+            core.registry.put_absent(pointer)
+            core.outbox.event(Level.INFO, "moved", f"{user} has moved to {departure.to}", user)
+            core.outbox.count("users_moved_total")
+            self._end(departure)
+
+        keys = tuple(device.key for device in departure.devices)
+        nobody = core.expect(None)  # the answer to the second tells that the first is done, too
+        core.refs.storage.tell(SaveRegistration(core.refs.me, nobody, user, (), forget=keys))
+        number = self._expect(departure, forgotten)
+        core.refs.storage.tell(SaveAccounts(core.refs.me, number, (pointer,)))
+
+    def _end(self, departure: Departure) -> None:
+        core, user = self._core, departure.user
+        self._let_go(departure)
+        self._conflicts.pop(user, None)
+        core.deliveries.release(user)
+        core.deliveries.go_on(user)
+        core.stray.add(user)
+        for command in departure.waiting:
+            self._done(command)
+
+    def _give_up(self, departure: Departure, error: str, detail: str = "") -> None:
+        """It was not decided: all is as it was."""
+        core, user = self._core, departure.user
+        self._let_go(departure)
+        core.deliveries.release(user)
+        self._registrations.reread(user)
+        for command in departure.waiting:
+            self._done(command, error, detail)
+
+    def _let_go(self, departure: Departure) -> None:
+        self._departures.pop(departure.user, None)
+        self._again.drop(departure.user)
+        self._core.moving.discard(departure.user)
+        self._core.frozen.discard(departure.user)
+
+    # Asking.
+
+    def _expect(
+        self, departure: Departure, then: Callable[[Any], None], failed: Callable[[str], None] | None = None
+    ) -> int:
+        """Expect an answer about a departure that still goes on then."""
+
+        def answered(answer: Any) -> None:
+            if self._departures.get(departure.user) is departure:
+                then(answer)
+
+        def not_done(reason: str) -> None:
+            if self._departures.get(departure.user) is not departure:
+                return
+            if failed is not None:
+                failed(reason)
+            else:
+                self._later(departure)
+
+        return self._core.expect(Question(answered, not_done))
+
+    def _ask(
+        self,
+        departure: Departure,
+        content: RelayContent,
+        then: Callable[[FarAnswered], None],
+        wanted: Collection[int],
+    ) -> None:
+        """Ask the new home; other answers than those wanted put it off, or end it."""
+
+        def answered(answer: FarAnswered) -> None:
+            if answer.answered and answer.status in wanted:
+                departure.tries = 0
+                then(answer)
+            elif answer.answered and answer.status == GONE and departure.phase >= Phase.DECIDED:
+                self._forget(departure)  # he could move on only after his last mail was there
+            elif answer.answered and answer.status not in LATER and departure.phase is Phase.PREPARING:
+                self._refused(departure, answer)
+            else:
+                self._later(departure, answer)
+
+        core = self._core
+        number = self._expect(departure, answered)
+        seconds = STEP_SECONDS if departure.phase >= Phase.DECIDED else PREPARE_SECONDS
+        asked = AskFar(core.refs.me, number, content, to=departure.to, seconds=seconds)
+        core.refs.server_manager.tell(asked)
+
+    def _refused(self, departure: Departure, answer: FarAnswered) -> None:
+        """The other node does not take him, for good."""
+        name, home = departure.user, departure.to
+        self._give_up(departure, "refused", f"{home} does not take {name}: {answer.reason}")
+        if not departure.merge:
+            return
+        if answer.reply.epoch >= departure.epoch:
+            self._conflict_later(Claim(name, home, answer.reply.epoch))
+        else:
+            self._raise_alarm(Claim(name, home, answer.reply.epoch))
+
+    def _later(self, departure: Departure, answer: FarAnswered | None = None) -> None:
+        """Try again in a while; what is not decided is given up after some tries."""
+        core = self._core
+        departure.tries += 1
+        if departure.phase is Phase.PREPARING and departure.tries >= TRIES:
+            reason = f"{departure.to} cannot be reached" if answer is None or not answer.answered else answer.reason
+            self._give_up(departure, "unreachable", reason)
+            if departure.merge:
+                self._conflict_later(Claim(departure.user, departure.to, departure.epoch - 1))
+            return
+        if departure.phase is Phase.DECIDED and answer is not None and answer.answered and answer.status in REFUSED:
+            self._raise_alarm(Claim(departure.user, departure.to, answer.reply.epoch))
+        if departure.tries >= TRIES + PATIENCE:
+            waiting, departure.waiting = departure.waiting, []
+            for command in waiting:
+                detail = f"it is decided, and goes on by itself when {departure.to} can be reached"
+                self._done(command, "unreachable", detail)
+        wait = core.random.random() * min(LONGEST_WAIT, 0.5 * 2.0 ** min(departure.tries, 10))
+        retry_after = answer.retry_after if answer is not None else 0
+        self._again.set(departure.user, core.now() + 0.1 + max(wait, min(float(retry_after), 2.0)))
+
+    def wake(self, now: float) -> None:
+        """Try again what is due."""
+        for user in list(self._again.due(now)):
+            departure = self._departures.get(user)
+            if departure is None:
+                continue
+            if departure.phase is Phase.PREPARING:
+                self._read(departure)
+            else:
+                self._confirm(departure)
+        for user in list(self._conflicts_due.due(now)):
+            claim, _ = self._conflicts[user]
+            self.conflict(claim)
+
+    def next(self) -> float | None:
+        """Tell when to wake next."""
+        times = [time for time in (self._again.next(), self._conflicts_due.next()) if time is not None]
+        return min(times, default=None)
+
+    def _done(self, command: MoveUser, error: str = "", detail: str = "") -> None:
+        command.reply_to.tell(CommandDone(request=command.request, error=error, detail=detail))
