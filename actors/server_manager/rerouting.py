@@ -55,8 +55,10 @@ class Rerouting:
     def serve(self, queue: MailQueue) -> None:
         """See what a queue wants of Storage and Router now."""
         messages = queue.to_route()
-        if messages:
-            self._ask(queue, tuple(messages))
+        for leaves in (True, False):
+            some = tuple(message for message in messages if queue.leaves_when_searched(message.seq) is leaves)
+            if some:
+                self._ask(queue, some, kept=not leaves)
         reading = queue.next_read()
         if reading is not None:
             self._read(queue, reading)
@@ -82,7 +84,8 @@ class Rerouting:
 
     # Routing.
 
-    def _ask(self, queue: MailQueue, messages: tuple[StoredMessage, ...]) -> None:
+    def _ask(self, queue: MailQueue, messages: tuple[StoredMessage, ...], *, kept: bool) -> None:
+        """`kept`: where the Router has to search they stay; it does not count them among the unrouted then."""
         core = self._core
 
         def answered(answer: MessagesRouted) -> None:
@@ -91,7 +94,7 @@ class Rerouting:
         def failed(_: str) -> None:
             lanes = _by_recipient(messages)
             for lane in lanes if len(lanes) > 1 else ():
-                self._ask(queue, lane)  # each for itself, so that a bad one keeps nobody else
+                self._ask(queue, lane, kept=kept)  # each for itself, so that a bad one keeps nobody else
             if len(lanes) == 1:
                 put_off("")
 
@@ -101,7 +104,6 @@ class Rerouting:
 
         request = core.expect(answered, failed, put_off)
         envelopes = tuple(message.envelope for message in messages)
-        kept = queue.queue == UNROUTED
         core.refs.router.tell(RouteMessages(core.refs.me, request, envelopes, kept=kept))
 
     def _routed(self, queue: MailQueue, messages: Sequence[StoredMessage], destinations: Sequence[Destination]) -> None:

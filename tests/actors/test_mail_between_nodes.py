@@ -35,7 +35,7 @@ def check(accepted: Iterable[tuple[str, str]], home: MailNode, *passed: MailNode
             assert node.queue(queue) == []
 
 
-@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("seed", range(3))
 def test_a_thousand_messages_over_a_switch_that_drops_and_delays_with_kills(seed: int) -> None:
     with MailNetwork(seed) as network:
         a, b = network.pair()
@@ -98,7 +98,7 @@ def test_any_single_answer_may_be_lost(lost: int) -> None:
         assert len(a.all_accepted()) == 6
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", range(2))
 def test_three_in_a_line_killed_in_turn(seed: int) -> None:
     with MailNetwork(seed) as network:
         a, b, c = network.node("a", "b"), network.node("b", "a", "c"), network.node("c", "b")

@@ -557,6 +557,26 @@ def test_a_neighbour_that_is_removed_gives_up_what_it_has_even_in_doubt() -> Non
         assert c.mailbox("bob") == ["m000001", "m000002"]
 
 
+def test_the_router_counts_as_unrouted_only_what_goes_there() -> None:
+    with MailNetwork() as network:
+        a, b, _ = three(network)
+        a.names.sticks = True
+        b.kill()
+        network.run(0.5)
+        a.submit("bob", "dave")
+        a.names.sticks = False
+        a.names.ways["bob"] = ("b",)
+        network.run(5)
+        assert len(a.queue("n:b")) == 1
+        assert {asked.kept for asked in a.names.asked} == {True}
+        a.names.asked.clear()
+        a.remove("b")
+        network.run(5)
+        assert len(a.queue("?")) == 2
+        assert a.names.asked[0].kept is False
+        assert {asked.kept for asked in a.names.asked[1:]} == {True}
+
+
 # Without a way.
 
 
