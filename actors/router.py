@@ -23,6 +23,7 @@ from actors.messages.router import (
     NeighbourSaid,
     NeighbourSilent,
     NeighbourUp,
+    NotKept,
     ReadRoutes,
     RouteFailed,
     RouteMessages,
@@ -90,6 +91,8 @@ class Router(ActorBase[RouterCommand]):
                 self._network.find(message, self.clock.monotonic())
             case MailKept():
                 self._order.kept(message.names, more=message.more)
+            case NotKept():
+                self._order.not_kept(message.names)
             case RouteFailed():
                 self._network.ladder.failed(message, self.clock.monotonic())
             case ReadRoutes():

@@ -10,7 +10,16 @@ import msgspec
 from actors.client_manager.core import COMMIT_WITHIN, Core
 from actors.client_manager.edge import Edge
 from actors.messages.requests import Answer, Challenge, Submission
-from actors.messages.router import Destination, Refused, RouteMessages, Searching, ToMailbox, ToNeighbour, Unknown
+from actors.messages.router import (
+    Destination,
+    NotKept,
+    Refused,
+    RouteMessages,
+    Searching,
+    ToMailbox,
+    ToNeighbour,
+    Unknown,
+)
 from actors.messages.server_manager import QueuedMessage
 from actors.messages.storage import (
     Acknowledgement,
@@ -34,6 +43,7 @@ from actors.model import (
     Seconds,
     Step,
     StoredMessage,
+    UserName,
     mailbox_queue,
     neighbour_queue,
 )
@@ -229,7 +239,10 @@ class Intake:
         """On disk: answer 202, and give the message to the recipient's devices."""
         core, now = self._core, self._core.now()
         accepted: list[MessageId] = []
+        not_kept: list[UserName] = []
         for (candidate, queue), result in zip(what.candidates, results, strict=True):
+            if queue == UNROUTED and result.outcome is not StoreOutcome.STORED:
+                not_kept.append(candidate.envelope.recipient)
             if result.outcome is StoreOutcome.STORED:
                 if candidate.submission is not None:
                     message = candidate.envelope.id
@@ -240,6 +253,15 @@ class Intake:
                 self.answer_unstored(candidate.submission, result)
         core.outbox.steps_of(Step.ACCEPTED, accepted, [""] * len(accepted))
         core.outbox.count("messages_accepted_total", len(accepted))
+        if not_kept:
+            core.refs.router.tell(NotKept(tuple(not_kept)))
+
+    def store_failed(self, what: Storing) -> None:
+        """The store failed on them: nothing of it is on disk."""
+        not_kept = tuple([candidate.envelope.recipient for candidate, queue in what.candidates if queue == UNROUTED])
+        if not_kept:
+            self._core.refs.router.tell(NotKept(not_kept))
+        self.failed([candidate for candidate, _ in what.candidates])
 
     def _deliver(self, envelope: Envelope, result: StoreResult, queue: QueueName, now: float) -> None:
         if not result.seq:

@@ -87,7 +87,7 @@ class Recovery:
             case Routing() | LookingUp():
                 self._intake.failed(what.candidates)
             case Storing():
-                self._intake.failed([candidate for candidate, _ in what.candidates])
+                self._intake.store_failed(what)
             case Saving():
                 self._registrations.save_failed(what)
             case Reading():

@@ -71,6 +71,13 @@ class MailKept(Value, frozen=True, gc=False):
     more: bool
 
 
+class NotKept(Value, frozen=True, gc=False):
+    """Messages that were answered `Searching` and then not stored (no room, too late, known already): a name for each.
+    Nothing has to queue up behind them."""
+
+    names: tuple[UserName, ...]
+
+
 class MessagesRouted(Value, frozen=True, gc=False):
     """One destination for each envelope, in the order asked."""
 
@@ -239,6 +246,7 @@ class RoutesRead(Value, frozen=True, gc=False):
 RouterCommand = (
     RouteMessages
     | MailKept
+    | NotKept
     | FindNames
     | NamesAreOurs
     | NamesAreGone

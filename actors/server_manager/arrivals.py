@@ -9,6 +9,7 @@ from actors.messages.links import Carry
 from actors.messages.router import (
     Destination,
     MessagesRouted,
+    NotKept,
     Refused,
     RouteMessages,
     Searching,
@@ -175,6 +176,17 @@ class Arrivals:
         core.refs.storage.tell(StoreMessages(core.refs.me, request, items))
 
     def _stored(self, verdicts: Sequence[Verdict], results: Sequence[StoreResult]) -> None:
+        not_kept = tuple(
+            [
+                verdict.item.envelope.recipient
+                for verdict, result in zip(verdicts, results, strict=True)
+                if verdict.item.queue == UNROUTED
+                and verdict.refusal is None
+                and result.outcome is not StoreOutcome.STORED
+            ]
+        )
+        if not_kept:
+            self._core.refs.router.tell(NotKept(not_kept))
         for verdict, result in zip(verdicts, results, strict=True):
             arrival = verdict.arrival
             if result.outcome is StoreOutcome.STORED:

@@ -2,8 +2,8 @@
 
 Once a search has ended the waiting messages move on, in order; meanwhile new ones have to queue up behind them. The
 Router knows how many it sent there: each `Searching` is one more, each that was routed anew out of there is one less.
-A message that was sent there and never stored (no room, too late) leaves the count too high: that costs later ones a
-detour, until nothing has come out of there for `FORGET` seconds.
+One that was sent there and then not stored is told too. Should a word of that be lost, by a failure of its teller, the
+count stays too high: later messages take a detour, until nothing has come out of there for `FORGET` seconds.
 """
 
 from __future__ import annotations
@@ -47,6 +47,13 @@ class Order:
         for name in names:
             self._more(name, self._names.get(name))
         self._unread = more
+
+    def not_kept(self, names: Iterable[UserName]) -> None:
+        """These were sent there and not stored, a name for each message."""
+        for name in names:
+            waiting = self._names.get(name)
+            if waiting is not None:
+                self._less(name, waiting)
 
     def place(self, name: UserName, place: Destination, now: float, *, kept: bool) -> Destination:
         """Give the place that a message may go to now; `kept`: it comes out of the queue of the unrouted."""

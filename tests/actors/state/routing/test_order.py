@@ -69,3 +69,11 @@ def test_what_the_last_run_left_goes_first() -> None:
     assert places(order, (AWAY, False), (AWAY, True), (AWAY, True), (AWAY, False)) == [SEARCHING, AWAY, AWAY, SEARCHING]
     assert places(order, (AWAY, True), (AWAY, True), (AWAY, False)) == [AWAY, AWAY, AWAY]
     assert not order
+
+
+def test_one_that_was_not_stored_is_told() -> None:
+    order = Order()
+    places(order, (SEARCHING, False))
+    order.not_kept((BOB, UserName("carol")))
+    assert not order
+    assert places(order, (AWAY, False)) == [AWAY]
