@@ -83,8 +83,8 @@ class NodeTable:
         """Neighbours that are asked for everything next time."""
         self._moved: dict[NodeName, None] = {}
         self._forgotten: tuple[NodeName, ...] = ()
-        self._asking = False
-        """There may be questions open (`_Way.asked`)."""
+        self._asking: set[NodeName] = set()
+        """Nodes about which questions may be open (`_Way.asked`)."""
         self._refresh = now + REFRESH
 
     # What is known.
@@ -188,8 +188,13 @@ class NodeTable:
                 self._heard_none(way, slot, item, now)
                 continue
             claims[slot] = item
-            if metric + 1 < way.metric or way.slot < 0 or way.slot == slot or way.askers or way.asked:
+            if way.slot < 0 or way.slot == slot or way.askers or way.asked:
                 self._heard_claim(way, slot, item, now)
+            elif metric + 1 < way.metric:
+                if way.feasible(item):
+                    self._go_by(way, slot, item)
+                else:
+                    self._ask(way, slot, way.wanted(item))
 
     def silent(self, neighbour: NodeName, items: Iterable[NodeRoute]) -> None:
         """These perhaps did not reach the neighbour: they are told again, as they stand then."""
@@ -252,16 +257,20 @@ class NodeTable:
         if best is None:
             self._lose(way, now)
             return
-        if chosen != way.slot:
-            self._moved[way.node] = None
-        if best.metric + 1 != way.metric or way.slot < 0:
-            self._changed[way.node] = None
-            way.asked = None  # all are told
-        way.slot, way.number, way.metric = chosen, best.number, best.metric + 1
+        self._go_by(way, chosen, best)
         self._serve_askers(way)
         for slot, claim in enumerate(way.claims):
             if claim is not None and claim.metric + 1 < way.metric:
                 self._ask(way, slot, way.wanted(claim))
+
+    def _go_by(self, way: _Way, slot: int, claim: NodeRoute) -> None:
+        """Take a neighbour for the next hop."""
+        if slot != way.slot:
+            self._moved[way.node] = None
+        if claim.metric + 1 != way.metric or way.slot < 0:
+            self._changed[way.node] = None
+            way.asked = None  # all are told
+        way.slot, way.number, way.metric = slot, claim.number, claim.metric + 1
 
     def _lose(self, way: _Way, now: float) -> None:
         if way.slot < 0:
@@ -284,7 +293,7 @@ class NodeTable:
     def _ask(self, way: _Way, slot: int, number: int) -> None:
         """Ask a neighbour for a number, once."""
         way.asked = way.asked or {}
-        self._asking = True
+        self._asking.add(way.node)
         if way.asked.get(slot, 0) < number:
             way.asked[slot] = number
             self._extra[slot][way.node] = None
@@ -312,8 +321,7 @@ class NodeTable:
         changed, self._changed = self._changed, {}
         whole = self._items((self._me, *self._ways) if self._whole else ())
         plain = self._items(changed)
-        questions = {name for name, way in self._ways.items() if way.asked} if self._asking else set()
-        self._asking = bool(questions)
+        questions = self._asking = {name for name in self._asking if (way := self._ways.get(name)) and way.asked}
         updates: dict[NodeName, tuple[NodeRoute, ...]] = {}
         for node, slot in self._slots.items():
             extra, self._extra[slot] = self._extra[slot], {}

@@ -214,14 +214,17 @@ class Summaries:
         held.version, held.change, held.whole, held.ahead = version, change, whole, 0
         self._asked.pop(node, None)
         self._wants.pop(node, None)
-        self._notice(hashes - old)
+        if self._watched or self._own:
+            self._notice(hashes - old if old else hashes)
         self._push(node, held, neighbour)
 
     def _notice(self, new: Hashes) -> None:
-        for value in new & self._watched.keys() if self._watched else ():
-            self._hits.update(self._watched[value])
-        for value in new & self._own.keys() if self._own else ():
-            self._clashes.update(dict.fromkeys(_names(self._own[value])))
+        if not self._watched.keys().isdisjoint(new):
+            for value in self._watched.keys() & new:
+                self._hits.update(self._watched[value])
+        if not self._own.keys().isdisjoint(new):
+            for value in self._own.keys() & new:
+                self._clashes.update(dict.fromkeys(_names(self._own[value])))
 
     def _push(self, node: NodeName, held: _Held, source: NodeName) -> None:
         """Tell the followers, but not the one it came from."""
