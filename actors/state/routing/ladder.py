@@ -241,11 +241,11 @@ class Ladder:
         """Give a neighbour that is up, on the way to a home; with `sure` only where a way is known to exist."""
         shunned = {NodeName(node) for node in avoid}
         shunned.update(node for node in self.neighbours if self._blocked.holds((name, node), now))
+        if self.neighbours.get(home) and home not in shunned:
+            return home  # no way is shorter, even before that neighbour has told of its own
         hop = self._ways.way(home, shunned) if self._by_summaries else None
         if hop is not None and self.neighbours.get(hop):
             return hop
-        if self.neighbours.get(home) and home not in shunned:
-            return home
         learned = self.learned.get(name, now)
         if learned is not None and learned.home == home and self._open(learned.next_hop, shunned):
             # Where ways to nodes are exchanged they are the sure ones: this may lead to a dead end.

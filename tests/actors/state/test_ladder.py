@@ -176,6 +176,15 @@ def test_without_a_way_it_goes_to_the_neighbour_the_claim_came_from() -> None:
     assert bench.wanted.due(bench.now + 60.0, 10) == [BOB]
 
 
+def test_a_home_next_door_is_reached_directly_though_it_has_not_told_of_ways_yet() -> None:
+    bench = Bench()
+    bench.learn(B)
+    bench.ways.hops_to[B] = [A]
+    assert bench.sent()[0] == B
+    bench.ladder.neighbours[B] = False
+    assert bench.sent()[0] == A
+
+
 def test_a_silent_home_is_approached_by_the_last_way_known() -> None:
     bench = Bench()
     bench.learn(C)
