@@ -14,6 +14,8 @@ from actors.model import Binding, Device, End, MessageId, Step, StoredMessage
 
 WAITING = "waiting"
 UNKNOWN = "unknown"
+PASSED = (Step.FORWARDED, Step.RELAYED)
+"""After these another node, or a phone, knows more of a message."""
 View = dict[str, Any]
 
 
@@ -135,7 +137,8 @@ def message(wanted: MessageId, state: MessageStateRead, steps: tuple[JourneyStep
     """Show where a message is and how it got there.
 
     `waiting`: no device has acknowledged it. `delivered`: one has; then `queue` is set while it is kept
-    for more of the recipient's devices. Else the end that it found, or `unknown`.
+    for more of the recipient's devices. Else the end that it found; `forwarded` or `relayed` where it was here only on
+    its way, `reason` saying to whom; or `unknown`.
     """
     view: View = {"id": clean(wanted), "state": UNKNOWN, "queue": None, "reason": ""}
     if state.stored is not None:
@@ -158,6 +161,8 @@ def message(wanted: MessageId, state: MessageStateRead, steps: tuple[JourneyStep
             "accepted": ended.accepted,
             "ended": ended.ended,
         }
+    if view["state"] == UNKNOWN and (passed := [item for item in steps if item.step in PASSED]):
+        view |= {"state": passed[-1].step.value, "reason": f"to {clean(passed[-1].detail)}"}
     view["journey"] = [] if view["state"] == UNKNOWN and not steps else journey(view, steps)
     return view
 

@@ -119,8 +119,9 @@ class Node:
         return MessageStateRead(command.request, stored, queue, ENDED if command.id == "id-2" else None)
 
     def journey(self, command: ReadJourney) -> JourneyRead:
-        known = command.id == "id-1"
-        return JourneyRead(command.request, (JourneyStep(1000.5, Step.SENT, "\x1bx"),) if known else ())
+        steps = {"id-1": JourneyStep(1000.5, Step.SENT, "\x1bx"), "id-4": JourneyStep(1000.5, Step.FORWARDED, "b")}
+        known = steps.get(command.id)
+        return JourneyRead(command.request, (known,) if known else ())
 
     def monitor(self, command: ReadMonitor) -> MonitorRead:
         event = ReportEvent(at=1.0, level=Level.INFO, kind="registered", text="alice\udcff", user="alice")
@@ -294,6 +295,8 @@ def test_a_message_tells_its_journey(served: Served) -> None:
     assert [step["step"] for step in waiting["journey"]] == ["accepted", "sent"]
     _, ended, _ = served.ask("GET", "/v1/messages/id-2")
     assert (ended["state"], ended["reason"], ended["journey"][-1]["step"]) == ("refused", "415", "ended")
+    status, passed, _ = served.ask("GET", "/v1/messages/id-4")
+    assert (status, passed["state"], passed["reason"]) == (200, "forwarded", "to b")
     status, unknown, _ = served.ask("GET", "/v1/messages/id-3")
     assert (status, unknown["state"]) == (404, "unknown")
 
