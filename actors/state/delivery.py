@@ -106,6 +106,20 @@ class Deliveries:
         window.behind = window.behind or more
         window.buffer.extend(messages)
         self._pump_window(window, now)
+        self._close_idle(window)
+
+    def _close_idle(self, window: Window) -> None:
+        """Nothing is known to come for this device: its place in the mailbox is all that is kept."""
+        busy = window.in_flight or window.buffer or window.behind or window.reading or window.probe or window.aside_due
+        if busy or (window.user, window.device) in self.retries:
+            return
+        record = self._registry.get(window.user)
+        device = record.devices.get(window.device) if record else None
+        if device is None or device.since == UNSAVED:
+            return
+        if device.cursor != window.cursor:
+            self._registry.put_device(window.user, msgspec.structs.replace(device, cursor=window.cursor))
+        self.drop(window.user, window.device)
 
     def read_aside(
         self, user: UserName, key: DeviceKey, asked: Iterable[Seq], messages: Sequence[StoredMessage], now: float
@@ -131,7 +145,11 @@ class Deliveries:
         """The device registered: whatever held its mail back is over, and what stepped aside is tried again."""
         if record.account.name in self._paused:
             return
-        window = self.window(record, device)
+        window = self._windows.get(record.account.name, {}).get(device.key)
+        if window is None:
+            if not device.aside:
+                return  # nothing waits for it: it needs no window, and 100,000 of them take their room
+            window = self.window(record, device)
         window.alive = True
         window.failures = 0
         window.aside_due = bool(device.aside)
