@@ -111,6 +111,7 @@ class ServerManager(ActorBase[ServerManagerCommand]):
         self._links.on_down = self._down
         self._links.on_removed = self._removed
         self._links.greetings.on_caller = self._neighbours.caller
+        self._neighbours.on_new = self._new
         self._last_seq = Seq(0)
         self._started = False
         self._early: list[ServerManagerCommand] = []
@@ -238,6 +239,11 @@ class ServerManager(ActorBase[ServerManagerCommand]):
 
     # Links rise and fall.
 
+    def _new(self, node: NodeName) -> None:
+        """The Router knows of the neighbour before it is asked: who is not here is not unknown then."""
+        self._control.registered(node)
+        self._mail.neighbour_added()
+
     def _up(self, node: NodeName) -> None:
         self._neighbours.up(node)
         self._control.up(node)
@@ -301,8 +307,8 @@ class ServerManager(ActorBase[ServerManagerCommand]):
         for _ in range(ROUNDS):
             calls, self._links.calls = self._links.calls, []
             self.each(calls, _call, _leave)
-            if self._started:
-                self.each((self._mail.flush,), _call, _leave)
+            if self._started:  # what the Router hears of links comes before what it is asked about mail
+                self.each((self._control.flush, self._mail.flush), _call, _leave)
             if not self._links.calls:
                 break
         last = (self._relays.flush, self._control.flush, self._links.flush, self._neighbours.report, self._core.report)

@@ -61,6 +61,10 @@ class Control:
         self._links.answer(request, 200)
         self._gather(NeighbourSaid, node, content)
 
+    def registered(self, node: NodeName) -> None:
+        """There is a neighbour, whose link has not stood yet: who is not here may be there."""
+        self._out.append(NeighbourDown(node=node))
+
     def up(self, node: NodeName) -> None:
         """The link stands."""
         self._out.append(NeighbourUp(node=node))

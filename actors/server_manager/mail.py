@@ -58,10 +58,13 @@ class Mail:
         """A neighbour's `Carry`, authenticated; answered through `Links.answer` once it is on disk."""
         self.arrivals.carry(node, request)
 
+    def neighbour_added(self) -> None:
+        """The Router hears of a neighbour."""
+        self.unrouted.neighbour_added()
+
     def link_up(self, node: NodeName) -> None:
         """A neighbour can be sent to."""
         self.forwarding.link_up(node)
-        self.unrouted.link_up()
 
     def link_down(self, node: NodeName) -> None:
         """It cannot any more; every request to it has had its end."""

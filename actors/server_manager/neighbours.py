@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 
 from actors.messages.lifecycle import CommandFailed
@@ -42,12 +43,16 @@ class Neighbour:
 
 
 class Neighbours:
-    """Registers and deregisters neighbours, and tells operators how they are."""
+    """Registers and deregisters neighbours, and tells operators how they are.
+
+    The hook `on_new` is set by the actor: there is one more, and no link to it yet.
+    """
 
     def __init__(self, core: Core, links: Links, mail: Mail) -> None:
         self._core = core
         self._links = links
         self._mail = mail
+        self.on_new: Callable[[NodeName], None] = _nothing
         self._all: dict[NodeName, Neighbour] = {}
         self._gauges_due = 0.0
         self._gauges: tuple[tuple[str, float], ...] = ()
@@ -195,6 +200,7 @@ class Neighbours:
         if neighbour is None:
             neighbour = self._all[node] = Neighbour(node, origin)
             self._worry(neighbour)
+            self.on_new(node)
         neighbour.origin, neighbour.address = origin, address
         self._links.add(node, address)
 
@@ -223,6 +229,10 @@ class Neighbours:
             f"If it is gone for good: 'angarium neighbour remove {node}' sends its mail other ways."
         )
         self._core.refs.monitor.tell(RaiseAlarm(name=_alarm_name(node), text=text, advice=advice))
+
+
+def _nothing(node: NodeName) -> None:
+    """Nobody has set this hook."""
 
 
 def _alarm_name(node: NodeName) -> str:

@@ -22,8 +22,8 @@ class Unrouted:
 
     After a start all of it is routed again. A message stored here while the Router already finds its way could miss
     the word: so each recipient is asked for once more when his first message is here; what the Router promises then
-    comes later than its answer. But nothing is asked before a link stood once in this run: a Router that knows of no
-    neighbour takes everybody else for unknown.
+    comes later than its answer. But nothing is asked before the Router has heard of a neighbour in this run: until then
+    it takes everybody else for unknown.
     """
 
     def __init__(self, core: Core, custody: Custody, rerouting: Rerouting) -> None:
@@ -32,7 +32,7 @@ class Unrouted:
         self._rerouting = rerouting
         self._asks = False
 
-    def link_up(self) -> None:
+    def neighbour_added(self) -> None:
         """There is a neighbour: from now on the Router can tell "unknown" from "not known yet"."""
         self._asks = True
 

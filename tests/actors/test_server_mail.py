@@ -13,6 +13,7 @@ from actors.messages.links import Carry, Frame, LinkContent
 from actors.messages.router import (
     Destination,
     MessagesRouted,
+    NeighbourDown,
     Refused,
     RouteFailed,
     RouteMessages,
@@ -600,22 +601,39 @@ def test_the_unrouted_wait_for_the_router_and_go_in_order() -> None:
         assert len(a.queue("?")) == 300
 
 
-def test_the_unrouted_are_asked_about_after_a_start_once_there_is_a_neighbour() -> None:
+def test_the_unrouted_are_asked_about_after_a_start_once_the_router_knows_of_a_neighbour() -> None:
     with MailNetwork() as network:
         a, b = network.pair()
         del a.names.ways["bob"]
         a.submit(*["bob"] * 700)
         network.run(1)
         b.kill()
-        a.names.otherwise = Unknown()
+        heard = len(a.router.messages)
         a.restart()
         network.run(60)
-        assert len(a.queue("?")) == 700, "a Router without neighbours knows nothing"
+        kinds = [type(message) for message in a.router.messages[heard:]]
+        assert kinds.index(NeighbourDown) < kinds.index(RouteMessages), "before, it takes everybody for unknown"
+        assert len(a.queue("?")) == 700
         a.names.ways["bob"] = ("b",)
         b.start()
         network.run(60)
         assert b.mailbox("bob") == [message for _, message in a.all_accepted()]
         assert a.queue("?") == []
+
+
+def test_the_unrouted_wait_for_no_link_when_their_recipient_begins_to_live_here() -> None:
+    with MailNetwork() as network:
+        a, b = network.pair()
+        b.kill()
+        a.restart()
+        network.run(5)
+        a.submit("carol", "carol")
+        network.run(5)
+        assert len(a.queue("?")) == 2
+        a.names.ours.add("carol")
+        a.route_again("carol")
+        network.run(1)
+        assert a.mailbox("carol") == ["m000001", "m000002"]
 
 
 def test_a_word_of_the_router_that_came_too_early_is_not_missed() -> None:
