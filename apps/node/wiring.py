@@ -8,18 +8,18 @@ from typing import Any, Protocol, TypeVar
 
 import msgspec
 import pykka
-from actors.server_manager.actor import ServerManager
 
 from actors.base import ActorBase, Context, start_actor
 from actors.client_manager.actor import ClientManager
 from actors.client_manager.core import ClientSettings
 from actors.messages.client_manager import ListUsers
 from actors.messages.lifecycle import ActorFailed, ListenFailed, Listening, Ping, WatchActor
-from actors.messages.server_manager import NetworkOpen
+from actors.messages.server_manager import ListNeighbours, NetworkOpen
 from actors.monitor import Monitor
 from actors.ports import Clock, Runtime, Scheduler
 from actors.ref import ActorRef, DeadLetters, LateRef
 from actors.router import Router
+from actors.server_manager.actor import ServerManager
 from actors.server_manager.core import LinkSettings
 from actors.state.routing.settings import RouterSettings
 from actors.storage import Storage
@@ -285,8 +285,9 @@ def _open_network(
     monitor: ActorRef[Any],
     sip_adapter: LateRef[Any],
 ) -> tuple[ActorRef[Any], tuple[str, ...]]:
-    """Open the sockets once everybody is known: who is not loaded yet would get a 404."""
+    """Open the sockets once everybody is known: who is not loaded yet, or lives elsewhere, would get a 404."""
     world.answer(lambda reply: client_manager.tell(ListUsers(reply_to=reply, request=0, limit=0)), LOAD_TIMEOUT)
+    world.answer(lambda reply: server_manager.tell(ListNeighbours(reply_to=reply, request=0)), LOAD_TIMEOUT)
 
     adapters: list[ActorRef[Any]] = []
 
