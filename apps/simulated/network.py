@@ -42,6 +42,7 @@ from apps.simulated.site import Kit, Site, StoreFactory, WatchedStore
 from apps.simulated.stage import Stage
 
 SECRET = b"the secret of this network"
+CLIENTS = ClientSettings()
 ROUTING = RouterSettings()
 TIMING = LinkSettings()
 ACTORS = Actors()
@@ -60,6 +61,7 @@ class Network(Stage):
         *,
         links: Iterable[Pair],
         open_mode: bool = True,
+        clients: ClientSettings = CLIENTS,
         routing: RouterSettings = ROUTING,
         timing: LinkSettings = TIMING,
         actors: Actors = ACTORS,
@@ -69,8 +71,8 @@ class Network(Stage):
     ) -> None:
         """Make the nodes that `links` names; none runs yet.
 
-        `routing` and `timing` are settings of all Routers and ServerManagers, but for names and neighbours; `actors`
-        and `store` may hold replacements. `slowness` and `record` as in `Stage`.
+        `clients`, `routing` and `timing` are settings of all ClientManagers, Routers and ServerManagers, but for names
+        and neighbours; `actors` and `store` may hold replacements. `slowness` and `record` as in `Stage`.
         """
         super().__init__(seed, slowness=slowness, record=record)
         self.links = tuple(links)
@@ -85,7 +87,7 @@ class Network(Stage):
             node = NodeName(name)
             kit = Kit(
                 actors=actors,
-                clients=ClientSettings(open_mode=open_mode, federated=True, node=node, secret=SECRET),
+                clients=replace(clients, open_mode=open_mode, federated=True, node=node, secret=SECRET),
                 links=replace(
                     timing, node=node, secret=SECRET, neighbours=tuple(told[name]), address=_url(places[name])
                 ),

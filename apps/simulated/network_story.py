@@ -7,17 +7,22 @@ from typing import Any
 
 import msgspec
 
+from actors.client_manager.core import ClientSettings
+from actors.server_manager.core import LinkSettings
 from apps.simulated.air import Weather
 from apps.simulated.network import Network
 from apps.simulated.phone import Phone
 from apps.simulated.shapes import Pair, line, mesh, ring, star
 
-STORMS = (5.0, 10.0, 20.0, 40.0)
+STORMS = (5.0, 8.0, 12.0, 20.0, 40.0)
 """Seconds of faults, one of these, before everything heals."""
 CALM = 0.15
 """Part of the networks in which nothing goes wrong: there order holds over several nodes, too."""
 SHORT_LIVED = 0.05
 """Part of the messages that expire within a minute."""
+CLIENTS = ClientSettings(expiry_interval=5.0)
+TIMING = LinkSettings(expiry_interval=5.0)
+"""Looking for expired messages each second would be a quarter of all that happens."""
 NAMES = ("alice", "bob", "carol", "dave")
 
 
@@ -44,11 +49,12 @@ class NetworkOutcome(msgspec.Struct, frozen=True):
 def tell(seed: int, *, record: bool = False, **replacements: Any) -> NetworkOutcome:
     """Run the story of a seed: the same seed is the same story, packet by packet.
 
-    `replacements` go to `Network`: actors, store, routing, timing.
+    `replacements` go to `Network`: actors, store, clients, routing, timing.
     """
     random = Random(f"network story {seed}")
     links, open_mode = draw_shape(random), random.random() < 0.4
-    with Network(seed, links=links, open_mode=open_mode, record=record, **replacements) as network:
+    told = {"clients": CLIENTS, "timing": TIMING, **replacements}
+    with Network(seed, links=links, open_mode=open_mode, record=record, **told) as network:
         return _Story(network, random, open_mode=open_mode).tell()
 
 
@@ -113,7 +119,7 @@ class _Story:
             if not self._open:
                 self._passwords[name] = f"secret of {name}"
                 net.user(name, home, self._passwords[name])
-            for number in range(random.choice((1, 1, 1, 2))):
+            for _ in range(random.choice((1, 1, 1, 2))):
                 at = home if self._open or random.random() < 0.6 else random.choice(self._nodes)
                 net.phone(name, at, password=self._passwords.get(name, ""), instance=random.random() < 0.7)
 

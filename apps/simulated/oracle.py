@@ -101,6 +101,10 @@ class Oracle:
         self._devices: dict[tuple[str, str], set[str]] = {}
         self._before: dict[tuple[str, str], frozenset[str]] = {}
         self._numbers = 0
+        self._known: dict[str, float] = {}
+        """Since when each user has had a device on some disk."""
+        self._legs: dict[tuple[str, int], set[str]] = {}
+        """Which nodes took over a message in each of its legs."""
 
     def complain(self, what: str) -> None:
         """Name a broken promise."""
@@ -168,6 +172,7 @@ class Oracle:
                 case AcknowledgeMessages() | EndMessages():
                     self._end(node, disk, command.items, result, now)
                 case SaveRegistration():
+                    self._known.setdefault(command.user, now)
                     known = self._devices.setdefault((node, command.user), set())
                     known.update(device.key for device in command.devices)
                     known.difference_update(command.forget)
@@ -191,6 +196,11 @@ class Oracle:
             )
         elif known.body != envelope.body or known.recipient != envelope.recipient:
             self.complain(f"the id {envelope.id} names two messages: {known.body!r} and {envelope.body!r}")
+        if item.link is not None and envelope.routing is not None:
+            held = self._legs.setdefault((envelope.id, envelope.routing.leg), {str(item.link.node)})
+            if node in held:
+                self.complain(f"{envelope.id} came to {node} twice in leg {envelope.routing.leg}: {envelope.routing}")
+            held.add(node)
         if item.done:
             for device, seqs in disk.aside(envelope.recipient).items():
                 self._aside.setdefault(device, set()).update((node, seq) for seq in seqs)
@@ -244,6 +254,8 @@ class Oracle:
         for stored in self.stored.values():
             self._judge_stored(stored, waiting)
         for sent in self.sent.values():
+            if sent.status == 404 and self._is_known(sent):
+                self.complain(f"{sent.body!r} was refused with 404, and {sent.recipient} exists")
             refused = sent.status is not None and sent.status >= 300
             if refused and sent.boot == sent.last_boot and self._takers(sent.body):
                 self.complain(f"{sent.body!r} was refused with {sent.status} and delivered")
@@ -260,11 +272,16 @@ class Oracle:
         end = self.ended.get(sent.id)
         if not takers and (end in (None, End.DELIVERED) or (notice is None and self._is_owed(sent, stored))):
             self.complain(f"{sent.body!r} ({sent.id}) was accepted and is lost (end: {end})")
+        if end is End.UNDELIVERABLE and self._is_known(sent):
+            self.complain(f"{sent.body!r} ended as undeliverable, and {sent.recipient} exists")
         if notice is not None and any((taker, sent.id) in self._acknowledged for taker in takers):
             self.complain(f"{sent.body!r} was delivered, and its sender told that it was not")
         for device in sorted(stored.devices):
             if sent.lasting and not refuses(device, sent.body) and sent.id not in self.mailboxes.get(device, ()):
                 self.complain(f"{device} never got {sent.body!r} ({sent.id}), its copy is gone")
+
+    def _is_known(self, sent: Sent) -> bool:
+        return self._known.get(sent.recipient, sent.at) < sent.at
 
     def _is_owed(self, sent: Sent, stored: Stored) -> bool:
         """Whether the sender must be told of a failure: not if he was not proved, or told too often already."""

@@ -248,7 +248,7 @@ class Phone:
         if isinstance(message, Response):
             self._hear_response(message)
         else:
-            self._serve(message)
+            self._serve(message, source)
 
     def _hear_response(self, answer: Response) -> None:
         if answer.status < 200:
@@ -257,14 +257,14 @@ class Phone:
         if call is not None:
             call.done(answer)
 
-    def _serve(self, message: Request) -> None:
+    def _serve(self, message: Request, source: Place) -> None:
         """Answer a request once and its repeats alike (RFC 3261 17.2.2); refuse one that merges (8.2.2.2)."""
         now = self._clock.monotonic()
         branch = message.via.branch or b""
         key = (branch, message.call_id)
         served = self._served.get(key)
         if served is not None and now - served[0] < TIMER_J:
-            self._transmit(served[1])
+            self._transmit(served[1], source)
             return
         dialog = (message.call_id, message.cseq[0], message.from_tag or b"")
         merged = self._dialogs.get(dialog)
@@ -275,7 +275,7 @@ class Phone:
         answer = response(message, status, reason, to_tag=self._token())
         self._served[key] = (now, answer)
         self._dialogs[dialog] = (now, branch)
-        self._transmit(answer)
+        self._transmit(answer, source)
 
     def _take(self, message: Request) -> tuple[int, str]:
         if message.method == "OPTIONS":
@@ -306,8 +306,9 @@ class Phone:
     def _token(self) -> bytes:
         return b"%016x" % self._random.getrandbits(64)
 
-    def _transmit(self, packet: bytes) -> None:
-        self._air.send(self.settings.place, self.server, packet)
+    def _transmit(self, packet: bytes, target: Place | None = None) -> None:
+        """Send to the server, or back to where a request came from (RFC 3581 4)."""
+        self._air.send(self.settings.place, target or self.server, packet)
 
 
 def digest(user: str, password: str, method: str, uri: bytes, challenge: bytes) -> bytes:

@@ -15,8 +15,10 @@ from apps.simulated.site import REALM, Site, Surroundings
 
 QUIET = 1_000.0
 """Seconds a healed world has to come to rest: more than the longest back-off and a binding's refresh."""
-LOOK = 5.0
+LOOK = 2.0
 """Seconds between two looks whether it has."""
+AFTER = 5.0
+"""Seconds that it runs on then: what comes late or twice comes within these."""
 
 
 class Stage(Surroundings):
@@ -101,14 +103,14 @@ class Stage(Surroundings):
         """Ids of all messages on all disks."""
         return sorted({message for site in self.sites.values() for _, message, _ in site.rows()})
 
-    def come_to_rest(self) -> None:
+    def come_to_rest(self, quiet: float = QUIET) -> None:
         """Let the world run, with everything on and the air as it is, until nothing waits any more."""
-        until = self.simulation.clock.monotonic() + QUIET
+        until = self.simulation.clock.monotonic() + quiet
         while self.simulation.clock.monotonic() < until:
             self.simulation.run_for(LOOK)
             if not any(phone.busy for phone in self.phones) and not self.waiting():
                 break
-        self.simulation.run_for(LOOK)
+        self.simulation.run_for(AFTER)
 
     def judge(self, *, rest: bool = True) -> list[str]:
         """The oracle's verdict; `rest`: on a world in which nothing has a reason to wait any more."""

@@ -59,8 +59,8 @@ def test_a_seed_is_the_same_world_step_by_step() -> None:
 class Forgetful(WatchedStore):
     """The first planted fault: it keeps no ledger of what was accepted."""
 
-    def commit(self, commands: Sequence[Write]) -> list[Result]:
-        return super().commit([_without_keys(command) for command in commands])
+    def write(self, commands: Sequence[Write]) -> list[Result]:
+        return super().write([_without_keys(command) for command in commands])
 
 
 def _without_keys(command: Write) -> Write:
