@@ -22,6 +22,7 @@ from random import Random
 from msgspec.structs import replace
 
 from actors.client_manager.core import ClientSettings
+from actors.messages.client_manager import CommandDone, MoveUser
 from actors.messages.server_manager import (
     AddNeighbour,
     ListNeighbours,
@@ -31,9 +32,10 @@ from actors.messages.server_manager import (
     RemoveNeighbour,
 )
 from actors.messages.storage import SavedNeighbour
-from actors.model import NodeName
+from actors.model import NodeName, UserName
 from actors.server_manager.core import LinkSettings
 from actors.state.routing.settings import RouterSettings
+from actors.testing import Probe
 from apps.node.wiring import Actors, Node
 from apps.simulated.air import Weather
 from apps.simulated.phone import Phone
@@ -214,6 +216,18 @@ class Network(Stage):
     def bring(self, phone: Phone, to: str) -> None:
         """Take a phone to another node, where it registers (PROTOCOL 21)."""
         phone.go_to(to, self.sites[to].place)
+
+    def move(self, user: str, *, at: str, to: str) -> Callable[[], CommandDone | None]:
+        """Have a user's home move (PROTOCOL 24); gives what tells its outcome, None until there is one."""
+        done = Probe(f"move of {user}")
+        command = MoveUser(reply_to=done, request=1, name=UserName(user), to=NodeName(to))
+        self.node(at).client_manager.tell(command)
+        return lambda: next(iter(done.of(CommandDone)), None)
+
+    def home_of(self, user: str) -> str:
+        """The running node that is a user's home, as its disk has it; empty: none is, or more than one."""
+        homes = [name for name, site in self.sites.items() if site.node is not None and site.is_home_of(user)]
+        return homes[0] if len(homes) == 1 else ""
 
     # Neighbours.
 

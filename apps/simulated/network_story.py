@@ -38,6 +38,8 @@ class NetworkOutcome(msgspec.Struct, frozen=True):
     delivered: int
     repeats: int
     crashes: int
+    moves: int
+    """Users whose homes were told to move."""
     holders: int
     """On how many disks one message ever stood at once, rows included whose 202 was on its way back."""
     steps: int
@@ -75,6 +77,7 @@ class _Story:
         self._nodes = tuple(network.sites)
         self._calm = random.random() < CALM
         self._passwords: dict[str, str] = {}
+        self._moves = 0
 
     def tell(self) -> NetworkOutcome:
         """Tell all of it."""
@@ -104,6 +107,7 @@ class _Story:
             delivered=sum(len(mailbox) for mailbox in oracle.mailboxes.values()),
             repeats=oracle.repeats,
             crashes=net.crashes,
+            moves=self._moves,
             holders=oracle.custody.most,
             steps=net.simulation.steps,
             seconds=clock.monotonic() - begun,
@@ -120,7 +124,7 @@ class _Story:
                 self._passwords[name] = f"secret of {name}"
                 net.user(name, home, self._passwords[name])
             for _ in range(random.choice((1, 1, 1, 2))):
-                at = home if self._open or random.random() < 0.6 else random.choice(self._nodes)
+                at = home if random.random() < 0.6 else random.choice(self._nodes)
                 net.phone(name, at, password=self._passwords.get(name, ""), instance=random.random() < 0.7)
 
     def _happen(self) -> None:
@@ -130,13 +134,15 @@ class _Story:
             self._send_some(random.randint(1, 3))
         elif chance < 0.60:
             self._switch(random.choice(self._net.phones))
-        elif chance < 0.68 and not self._open:
+        elif chance < 0.68:
             self._roam(random.choice(self._net.phones))
-        elif chance < 0.80:
+        elif chance < 0.73:
+            self._move(random.choice(self._net.phones).settings.user)
+        elif chance < 0.82:
             self._cut()
-        elif chance < 0.86:
+        elif chance < 0.88:
             self._change_weather()
-        elif chance < 0.96:
+        elif chance < 0.97:
             self._crash()
         else:
             self._fill_disk()
@@ -159,6 +165,13 @@ class _Story:
 
     def _roam(self, phone: Phone) -> None:
         self._net.bring(phone, self._random.choice(self._nodes))
+
+    def _move(self, user: str) -> None:
+        """Move a user's home, and go on meanwhile."""
+        home, to = self._net.home_of(user), self._random.choice(self._nodes)
+        if home and home != to:
+            self._moves += 1
+            self._net.move(user, at=home, to=to)
 
     def _cut(self) -> None:
         """Cut a link, or mend one that is cut."""

@@ -195,6 +195,11 @@ class Site:
         found = self._open.read_user(UserName(user)) if self._open is not None else None
         return {str(device.key): device.aside for device in found.devices} if found is not None else {}
 
+    def is_home_of(self, user: str) -> bool:
+        """Tell whether a user's home is here, as the disk has it."""
+        found = self._open.read_user(UserName(user)) if self._open is not None else None
+        return found is not None and found.account.is_here
+
     def close(self) -> None:
         """Forget the disk."""
         self._network.close()
