@@ -123,6 +123,8 @@ class Lookout:
             del self._to_ask[name]
             if name in self.questions:
                 self._start(name, now)
+        if not self._anybody_up:
+            return
         for name in self.wanted.due(now, self._room):
             self._start(name, now)
         room = min(self._room, CONFIRMATIONS_AT_ONCE)
@@ -131,6 +133,12 @@ class Lookout:
         for name in self.confirmations.suspected(min(self._room, room)):
             if name in self._table:
                 self._start(name, now, budget=SHORT)
+
+    @property
+    def _anybody_up(self) -> bool:
+        """Without a link each search would end at once: thousands in one go. `link_up` gives all names their turn."""
+        links = self._ladder.neighbours.values()
+        return any(links) or not links
 
     @property
     def _room(self) -> int:
@@ -216,7 +224,7 @@ class Lookout:
     def next_deadline(self) -> float | None:
         """Tell when there is work again, None for never."""
         times = [self.questions.next()]
-        if self._may_search and self._room:
+        if self._may_search and self._room and self._anybody_up:
             times += [self.wanted.next(), self.confirmations.next()]
         if self.wanted.overflowed:
             times.append(self._all_again)

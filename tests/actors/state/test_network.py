@@ -6,8 +6,10 @@ from random import Random
 
 import pytest
 
-from actors.messages.router import Claim, Found
-from actors.model import NodeName, UserName
+from actors.messages.router import Claim, Found, Searching
+from actors.model import Envelope, MessageId, NodeName, Proof, UserName
+from actors.state.routing.network import Network
+from actors.state.routing.settings import RouterSettings
 from tests.actors.routing_lab import Lab, line, random_graph, ring
 
 
@@ -279,3 +281,25 @@ def test_the_whole_state_can_be_listed() -> None:
         ("", "c", "b", 0, 2),
     ]
     assert lab.nodes[NodeName("a")].state_bytes() > 0
+
+
+def test_no_search_begins_while_every_neighbour_is_down() -> None:
+    network = Network(RouterSettings(node=NodeName("a")), Random(1), 0.0)
+    network.neighbour_up(NodeName("b"), 0.0)
+    network.neighbour_down(NodeName("b"), False, 0.0)
+    for number in range(100):
+        assert isinstance(network.ladder.route(mail_to(f"u{number}", f"s{number}"), NodeName(""), 0.0), Searching)
+    network.work(1.0)
+    assert len(network.searches) == 0, "they would all end at once, and be begun anew"
+    assert network.next_deadline() is None or network.next_deadline() > 1.0
+    network.neighbour_up(NodeName("b"), 2.0)
+    network.work(2.0)
+    assert network.lookout.running == 32
+    network.neighbour_down(NodeName("b"), False, 3.0)
+    network.work(3.0)
+    assert network.lookout.running == 0
+    assert len(network.searches) == 32
+
+
+def mail_to(name: str, sender: str) -> Envelope:
+    return Envelope(MessageId("m"), UserName(sender), UserName(name), b"c", (), b"", 0.5, Proof.DIGEST)
