@@ -1,4 +1,4 @@
-"""Memory: an idle node, and one with many accounts."""
+"""Memory: an idle node, one with many accounts, and one with many users registered."""
 
 from __future__ import annotations
 
@@ -9,6 +9,10 @@ from pathlib import Path
 from benchmarks.report import Figure
 from benchmarks.stage import stage
 from tests.faults.node import NodeProcess, angarium
+
+
+AT_ONCE = 500
+"""REGISTERs sent before their answers are read: more would be shed."""
 
 
 def _import(node: NodeProcess, users: int) -> None:
@@ -47,3 +51,25 @@ def memory(users: int) -> dict[str, Figure]:
         "ready_seconds": ready,
         "data_folder_mb": database / 1e6,
     }
+
+
+def registered_memory(users: int) -> dict[str, Figure]:
+    """Resident memory with `users` users, each with a device and a live binding; then of a restarted node with them."""
+    with stage(users=0) as on:
+        started = time.monotonic()
+        for first in range(0, users, AT_ONCE):
+            on.receiver.register(min(AT_ONCE, users - first), first=first)
+        took = time.monotonic() - started
+        resident = on.node.resident_mb()
+        on.node.kill()
+        started = time.monotonic()
+        on.node.restart()
+        ready = time.monotonic() - started
+        on.node.waiting()
+        return {
+            "registered": users,
+            "resident_mb": resident,
+            "register_seconds": took,
+            "ready_again_seconds": ready,
+            "resident_mb_again": on.node.resident_mb(),
+        }

@@ -12,7 +12,7 @@ from benchmarks import machine
 from benchmarks.end_to_end import figures, find_peak, fresh_probe
 from benchmarks.ledger import with_ledger
 from benchmarks.mailbox import drain, find_store_only
-from benchmarks.memory import memory
+from benchmarks.memory import memory, registered_memory
 from benchmarks.overload import overload
 from benchmarks.registrations import registrations
 from benchmarks.report import show
@@ -78,6 +78,7 @@ class Bench:
         """An idle node, and many accounts."""
         for users in (0, 1_000) if self._quick else (0, 10_000, 100_000):
             show("memory", memory(users))
+        show("memory-registered", registered_memory(1_000 if self._quick else 100_000))
 
 
 NAMES = ("machine", "end_to_end", "store_only", "drain", "registrations", "overload", "ledger", "memory")
