@@ -28,7 +28,7 @@ class Moves:
 
     def conflict(self, claim: Claim) -> None:
         """Another node claims a name of ours."""
-        self._moving.conflict(claim)
+        self._moving.claims.conflict(claim)
 
     def serve(self, item: RelayArrived) -> None:
         """Another node says something about a user who moves here."""

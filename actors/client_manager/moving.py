@@ -14,17 +14,17 @@ each restart: every step may be done any number of times.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
-from enum import IntEnum
 from typing import Any
 
 import msgspec
 
-from actors.client_manager.accounts import double_name
+from actors.client_manager.claims import Claims
 from actors.client_manager.core import Core, Question
+from actors.client_manager.departure import Departure, Phase
 from actors.client_manager.registrations import Registrations
 from actors.messages.client_manager import CommandDone, MoveUser
 from actors.messages.links import DecideMove, FinishMove, MoveMail, PrepareMove, RelayContent
-from actors.messages.monitor import Level, RaiseAlarm
+from actors.messages.monitor import Level
 from actors.messages.router import Claim, FindNames, NamesAreGone
 from actors.messages.server_manager import AskFar, FarAnswered
 from actors.messages.storage import (
@@ -36,10 +36,10 @@ from actors.messages.storage import (
     SaveRegistration,
     UserRead,
 )
-from actors.model import POSTMASTER, Account, Device, Flow, NodeName, Seq, Step, User, UserName, mailbox_queue
+from actors.model import POSTMASTER, Account, NodeName, Seq, Step, User, UserName, mailbox_queue
 from actors.state.client_registry import GUEST
 from actors.state.link_auth import root_key
-from actors.state.moving import MAIL, MAIL_BYTES, departing, gives_way, load, seal_hashes
+from actors.state.moving import MAIL, MAIL_BYTES, departing, load, seal_hashes
 from actors.state.timers import Deadlines
 
 STEP_SECONDS = 8.0
@@ -52,44 +52,12 @@ is told."""
 PATIENCE = 3
 LONGEST_WAIT = 15.0
 """Seconds between two tries of a decided move at most; a cut link does not tell this actor that it is whole again."""
-CONFLICT_WAIT = 20.0
-CONFLICT_TRIES = 6
 GONE = 410
 """The new home's word that the user has been there, and has moved on."""
 UNPREPARED = 409
 REFUSED = frozenset({403, 409})
 LATER = frozenset({408, 429, 500, 501, 502, 503, 504, 404})
 """Answers that say nothing for good; 404 is a node's between that has lost its way."""
-
-
-class Phase(IntEnum):
-    """How far a departure is."""
-
-    DRAINING = 1
-    PREPARING = 2
-    DECIDED = 3
-    LEAVING = 4
-    """The new home knows: all that is left here travels."""
-
-
-class Departure:
-    """One user's way out."""
-
-    def __init__(self, account: Account, to: NodeName, epoch: int, *, merge: bool = False) -> None:
-        self.account = account
-        self.user = account.name
-        self.to = to
-        self.epoch = epoch
-        """Of the claim of his new home."""
-        self.merge = merge
-        """Not a move: of two homes this one gives way."""
-        self.phase = Phase.DRAINING
-        self.devices: tuple[Device, ...] = ()
-        """As the disk has them."""
-        self.guests: tuple[Device, ...] = ()
-        self.live: frozenset[Flow] = frozenset()
-        self.waiting: list[MoveUser] = []
-        self.tries = 0
 
 
 class Moving:
@@ -100,9 +68,7 @@ class Moving:
         self._registrations = registrations
         self._departures: dict[UserName, Departure] = {}
         self._again: Deadlines[UserName] = Deadlines()
-        self._conflicts: dict[UserName, tuple[Claim, int]] = {}
-        """Claims that this node gave way to in vain, and how often."""
-        self._conflicts_due: Deadlines[UserName] = Deadlines()
+        self.claims = Claims(core, self._give_way)
 
     # What begins and ends a departure.
 
@@ -131,43 +97,8 @@ class Moving:
         else:
             self._begin(Departure(record.account, command.to, record.account.epoch + 1), command)
 
-    def conflict(self, claim: Claim) -> None:
-        """Another node has a name of ours (PROTOCOL 23)."""
-        core, me = self._core, self._core.settings.node
-        record = core.registry.get(claim.name)
-        if record is None or claim.home in ("", me) or claim.name in core.moving or claim.name in core.removing:
-            return
-        account = record.account
-        if account.coming_from == claim.home:
-            return  # he does not know yet that his user has gone
-        if account.has_password or not core.settings.open_mode:
-            self._raise_alarm(claim)
-        elif account.coming_from:
-            self._conflict_later(claim)
-        elif gives_way(account.epoch, me, claim.epoch, claim.home):
-            epoch = max(account.epoch, claim.epoch) + 1
-            text = f"{claim.home} is the home of {claim.name} too: he moves there"
-            core.outbox.event(Level.WARNING, "double-name", text, claim.name)
-            self._begin(Departure(account, claim.home, epoch, merge=True))
-
-    def _raise_alarm(self, claim: Claim) -> None:
-        core, name = self._core, claim.name
-        core.doubled.add(name)
-        alarm = RaiseAlarm(
-            double_name(name),
-            f"{name} has an account at {claim.home} and one here: each of them gets a part of his mail.",
-            f"Decide which one stays, and remove the other: angarium user remove {name}.",
-        )
-        core.refs.monitor.tell(alarm)
-
-    def _conflict_later(self, claim: Claim) -> None:
-        _, tries = self._conflicts.get(claim.name, (claim, 0))
-        if tries >= CONFLICT_TRIES:
-            self._conflicts.pop(claim.name, None)  # the Router tells of it again when it meets the other claim again
-            return
-        self._conflicts[claim.name] = (claim, tries + 1)
-        wait = CONFLICT_WAIT * 2.0**tries * (0.5 + self._core.random.random())
-        self._conflicts_due.set(claim.name, self._core.now() + wait)
+    def _give_way(self, account: Account, home: NodeName, epoch: int) -> None:
+        self._begin(Departure(account, home, epoch, merge=True))
 
     def _begin(self, departure: Departure, command: MoveUser | None = None) -> None:
         core = self._core
@@ -378,7 +309,7 @@ class Moving:
     def _end(self, departure: Departure) -> None:
         core, user = self._core, departure.user
         self._let_go(departure)
-        self._conflicts.pop(user, None)
+        self.claims.settled(user)
         core.deliveries.release(user)
         core.deliveries.go_on(user)
         core.stray.add(user)
@@ -451,12 +382,8 @@ class Moving:
         """The other node does not take him, for good."""
         name, home = departure.user, departure.to
         self._give_up(departure, "refused", f"{home} does not take {name}: {answer.reason}")
-        if not departure.merge:
-            return
-        if answer.reply.epoch >= departure.epoch:
-            self._conflict_later(Claim(name, home, answer.reply.epoch))
-        else:
-            self._raise_alarm(Claim(name, home, answer.reply.epoch))
+        if departure.merge:
+            self.claims.refused(name, home, answer.reply.epoch, departure.epoch)
 
     def _later(self, departure: Departure, answer: FarAnswered | None = None) -> None:
         """Try again in a while; what is not decided is given up after some tries."""
@@ -466,10 +393,10 @@ class Moving:
             reason = f"{departure.to} cannot be reached" if answer is None or not answer.answered else answer.reason
             self._give_up(departure, "unreachable", reason)
             if departure.merge:
-                self._conflict_later(Claim(departure.user, departure.to, departure.epoch - 1))
+                self.claims.later(Claim(departure.user, departure.to, departure.epoch - 1))
             return
         if departure.phase is Phase.DECIDED and answer is not None and answer.answered and answer.status in REFUSED:
-            self._raise_alarm(Claim(departure.user, departure.to, answer.reply.epoch))
+            self.claims.raise_alarm(departure.user, departure.to)
         if departure.tries >= TRIES + PATIENCE:
             waiting, departure.waiting = departure.waiting, []
             for command in waiting:
@@ -489,14 +416,12 @@ class Moving:
                 self._read(departure)
             else:
                 self._confirm(departure)
-        for user in list(self._conflicts_due.due(now)):
-            claim, _ = self._conflicts[user]
-            self.conflict(claim)
+        self.claims.wake(now)
 
     def next(self) -> float | None:
         """Tell when to wake next."""
-        times = [time for time in (self._again.next(), self._conflicts_due.next()) if time is not None]
-        return min(times, default=None)
+        times = (self._again.next(), self.claims.next())
+        return min((time for time in times if time is not None), default=None)
 
     def _done(self, command: MoveUser, error: str = "", detail: str = "") -> None:
         command.reply_to.tell(CommandDone(request=command.request, error=error, detail=detail))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 from actors.messages.client_manager import CommandDone, ListUsers, MoveUser, UserInfo, UsersListed
 from actors.messages.storage import ReadUser, UserRead
@@ -14,9 +13,9 @@ from apps.simulated.network import Network
 PASSWORD = "secret"
 
 
-def start_move(net: Network, user: str, here: str, to: str) -> Probe[Any]:
+def start_move(net: Network, user: str, here: str, to: str) -> Probe:
     """Ask a node to move a user; the answer comes to the probe."""
-    reply: Probe[Any] = Probe("mover")
+    reply: Probe = Probe("mover")
     net.node(here).client_manager.tell(MoveUser(reply, 1, UserName(user), NodeName(to)))
     return reply
 

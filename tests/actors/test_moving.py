@@ -128,8 +128,8 @@ def test_mail_flows_while_he_moves_and_moves_on() -> None:
         assert net.judge() == []
 
 
-@pytest.mark.parametrize("who", ["a", "b", "both"])
-def test_a_kill_at_every_step(who: str) -> None:
+@pytest.mark.parametrize("who", ["a", "b", "both", "link", "way back"])
+def test_a_kill_or_a_cut_at_every_step(who: str) -> None:
     for kill_after in range(0, 400, STRIDE):
         if killed_at(kill_after, who):
             assert kill_after > 50
@@ -149,6 +149,13 @@ def killed_at(kill_after: int, who: str) -> bool:
         bodies.append(alice.send("bob"))
         net.simulation.run_steps(kill_after)
         over = bool(reply.messages)
+        assert not over or reply.messages[0].error == ""
+        if who == "link":
+            net.cut("a", "b")
+            net.run_for(15)
+        elif who == "way back":
+            net.cut("b", "a", one_way=True)
+            net.run_for(15)
         for name in ("a", "b"):
             if who in (name, "both"):
                 net.crash(name)

@@ -1,0 +1,38 @@
+"""How far one user is on his way out."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+from actors.messages.client_manager import MoveUser
+from actors.model import Account, Device, Flow, NodeName
+
+
+class Phase(IntEnum):
+    """How far a departure is."""
+
+    DRAINING = 1
+    PREPARING = 2
+    DECIDED = 3
+    LEAVING = 4
+    """The new home knows: all that is left here travels."""
+
+
+class Departure:
+    """One user's way out."""
+
+    def __init__(self, account: Account, to: NodeName, epoch: int, *, merge: bool = False) -> None:
+        self.account = account
+        self.user = account.name
+        self.to = to
+        self.epoch = epoch
+        """Of the claim of his new home."""
+        self.merge = merge
+        """Not a move: of two homes this one gives way."""
+        self.phase = Phase.DRAINING
+        self.devices: tuple[Device, ...] = ()
+        """As the disk has them."""
+        self.guests: tuple[Device, ...] = ()
+        self.live: frozenset[Flow] = frozenset()
+        self.waiting: list[MoveUser] = []
+        self.tries = 0
