@@ -26,6 +26,8 @@ HOP_SECONDS = 0.1
 """Each hop waits so much shorter than the one before it, so that its own answer still counts there."""
 DELIVERY_SECONDS = 36.0
 """How long a delivery is waited for: the edge answers 408 by itself after Timer F, 32 s."""
+LONGEST = 60.0
+"""However long a neighbour says that somebody waits: what is open here ends some time."""
 MAX_PATH = 30
 MAX_OPEN = 4096
 """Relays at most that wait here for ClientManager's answers."""
@@ -103,7 +105,7 @@ class Relays:
         elif relay.route and relay.route[0] != me:
             finish(Outcome(404, f"This is {me}, not {relay.route[0]}"))
         else:
-            deadline = self._core.now() + relay.seconds
+            deadline = self._core.now() + min(relay.seconds, LONGEST)
             if relay.route:
                 errand = Errand(msgspec.structs.replace(relay, route=relay.route[1:]), deadline, finish)
                 if not errand.relay.route:

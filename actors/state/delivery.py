@@ -496,7 +496,8 @@ class Deliveries:
                     device = self._step_aside(device, window, message)
             self._registry.put_device(window.user, device)
             self._outbox.progress.append((window.user, device.key))
-        self._back_off(window, now, result.retry_after, cap=PATH_CAP if far and not timed_out else BACKOFF_CAP)
+        wait = min(result.retry_after, int(BACKOFF_CAP)) if far else result.retry_after  # anybody may write it there
+        self._back_off(window, now, wait, cap=PATH_CAP if far and not timed_out else BACKOFF_CAP)
 
     def _step_aside(self, device: Device, window: Window, message: StoredMessage) -> Device:
         """A message that a living device never answers must not block what comes after it (PROTOCOL 12)."""

@@ -22,6 +22,7 @@ FLIGHTS = 64
 AHEAD = 4096
 """Rows over ahead of the floor: the neighbour has to remember each of them."""
 REST_MOST = 60.0
+"""Of our own back-off, and of what a Retry-After adds: nothing proves that it is the neighbour's."""
 EXPIRED_REST = 5.0
 """Seconds left to whoever ends an expired message."""
 
@@ -221,4 +222,4 @@ class LinkQueue(MailQueue):
     def _back_off(self, lane: Lane, now: float, retry_after: float) -> None:
         lane.failures += 1
         most = min(REST_MOST, 2.0 ** min(lane.failures - 1, 10))
-        self.rest(lane, now, retry_after + most * self._random.random())
+        self.rest(lane, now, min(retry_after, REST_MOST) + most * self._random.random())

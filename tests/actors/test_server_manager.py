@@ -412,6 +412,17 @@ def test_a_far_end_that_does_not_answer_costs_no_link() -> None:
         assert (a.ups(), b.ups()) == ({"b"}, {"a", "c"})
 
 
+def test_a_relay_is_open_for_a_minute_at_most_whatever_the_neighbour_says() -> None:
+    with Network() as network:
+        line(network)
+        relay = Relay(origin=A, content=DecideMove(user=UserName("bob"), epoch=1), to=B, path=(A,), seconds=1e300)
+        network.nodes["b"].tell(LinkRequests(items=(network.proved("a", "b", relay),)))
+        network.run(1)
+        before = len(network.statuses)
+        network.run(61)
+        assert 503 in network.statuses[before:]
+
+
 def test_a_relay_that_runs_in_a_circle_ends() -> None:
     with Network() as network:
         a, b, _ = line(network)

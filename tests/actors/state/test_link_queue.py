@@ -7,7 +7,7 @@ from random import Random
 import pytest
 
 from actors.model import Envelope, MessageId, Proof, QueueName, Routing, Seq, StoredMessage, UserName
-from actors.state.link_queue import AHEAD, FLIGHTS, LinkQueue, Way
+from actors.state.link_queue import AHEAD, FLIGHTS, REST_MOST, LinkQueue, Way
 from actors.state.mail_queue import PAGE
 
 QUEUE = QueueName("n:b")
@@ -60,6 +60,14 @@ def test_so_many_fly_at_most() -> None:
     assert len(taken(made)) == FLIGHTS
     made.accepted(Seq(5))
     assert taken(made) == [FLIGHTS + 1]
+
+
+def test_a_retry_after_that_anybody_on_the_way_may_have_written_is_not_for_ever() -> None:
+    made = queue(message(1), message(2, "carol"))
+    assert taken(made) == [1, 2]
+    made.later(Seq(1), 0.0, 4_294_967_295)
+    made.unanswered(Seq(2), 0.0, 4_294_967_295)
+    assert taken(made, 2 * REST_MOST) == [1, 2]
 
 
 def test_a_503_has_one_recipient_wait_and_keeps_the_order() -> None:
