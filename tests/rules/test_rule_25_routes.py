@@ -5,7 +5,7 @@ Else a neighbour that lies writes in the name of our users, or draws their mail 
 
 from __future__ import annotations
 
-from actors.messages.links import SearchAnswer
+from actors.messages.links import SearchAnswer, SearchStep
 from actors.messages.router import Refused, ToMailbox, ToNeighbour
 from actors.model import NodeName, Proof, Routing, UserName
 from tests.actors.routing_lab import Lab, forged, line
@@ -67,6 +67,15 @@ def test_an_answer_that_nobody_asked_for_teaches_nothing() -> None:
     lie = SearchAnswer("b.1", UserName("carol"), "found", 10, home=A, epoch=99)
     lab.nodes[B].said(A, lie, lab.now)
     assert lab.nodes[B].ladder.known(UserName("carol"), lab.now) is None
+
+
+def test_what_is_found_of_one_name_teaches_nothing_of_another() -> None:
+    lab = lab_of_three()
+    network, zed = lab.nodes[B], UserName("zed")
+    search = network.searches.start(zed, lab.now, 100, 10.0)
+    network.said(C, SearchStep("c.9", UserName("bob"), C, 10, 10.0), lab.now)  # bob is here: "found" is on its way
+    network.said(A, SearchAnswer(search, zed, "unknown", 90), lab.now)
+    assert network.ladder.known(zed, lab.now) is None
 
 
 def test_a_message_of_our_own_that_comes_back_is_taken() -> None:

@@ -161,8 +161,8 @@ class Network:
     def _answered(self, node: NodeName, answer: SearchAnswer, now: float) -> None:
         """An answer that is handed on, or ends a search of ours, was waited for: what it found is learned here too."""
         self.searches.answer(node, answer, now)
-        contents = self._take_contents()
-        if any(isinstance(item, SearchAnswer) and item.found == FOUND for _, item in contents):
+        onward = [item for _, item in self._take_contents() if isinstance(item, SearchAnswer)]
+        if any(item.found == FOUND and item.search == answer.search for item in onward):
             self.lookout.claimed(Claim(answer.name, answer.home, answer.epoch), node, answer.hops + 1, now)
 
     def silent(self, node: NodeName, item: RouterContent, now: float) -> None:

@@ -137,7 +137,7 @@ class Searches:
         record = self._records.get(answer.search)
         if record is None or record.over or neighbour == record.parent:
             return
-        if answer.found == FOUND and neighbour in record.done:
+        if answer.found == FOUND and answer.home and answer.epoch > 0 and neighbour in record.done:
             self._found(record, neighbour, answer)
         elif record.waiting == neighbour:
             record.budget = max(0, min(record.budget, answer.budget))

@@ -252,6 +252,17 @@ def test_answers_of_others_do_not_count() -> None:
     assert (node, content.budget) == (D, 16), "nobody makes the budget grow"
 
 
+@pytest.mark.parametrize(("home", "epoch"), [("", 0), ("", 1), ("d", 0)])
+def test_found_without_a_claim_is_not_found(home: str, epoch: int) -> None:
+    searches = make({B: True, C: True, D: True})
+    searches.step(B, step(), 0.0)
+    searches.take_contents()
+    searches.answer(C, SearchAnswer("x.1", ALICE, "found", 10, NodeName(home), epoch), 0.0)
+    assert contents(searches) == [(D, "step")]
+    searches.answer(D, SearchAnswer("x.1", ALICE, "unknown", 10), 0.0)
+    assert contents(searches) == [(B, "incomplete")]
+
+
 def test_an_answer_that_comes_late_counts_if_it_found() -> None:
     searches = make({B: True, C: True, D: True})
     searches.step(B, step(), 0.0)
