@@ -6,7 +6,7 @@ TYPED := $(wildcard actors sip_adapter apps examples tests benchmarks)
 # What pytest is given: make test T="tests/apps -k config"
 T ?=
 
-.PHONY: help venv demo test run lint bench faults clean
+.PHONY: help venv demo test run lint bench bench-routing faults clean
 
 help:
 	@echo "make demo    show that it works: messages delivered, one kept across a kill -9"
@@ -14,6 +14,7 @@ help:
 	@echo "make run     start a node to try with a phone, on 127.0.0.1:5060 over UDP and TCP"
 	@echo "make lint    check style, types and imports"
 	@echo "make bench   measure rates, latency and memory"
+	@echo "make bench-routing  compare ways of finding a user in networks of up to 10,000 nodes"
 	@echo "make faults  the long fault runs: kills, power cuts, damaged files"
 	@echo "make venv    only the virtual environment, in $(VENV)"
 	@echo "make clean   remove what was built, the virtual environment too"
@@ -67,6 +68,9 @@ lint: $(VENV)/.installed-dev
 
 bench: $(VENV)/.installed-test
 	$(BIN)/python -m benchmarks.run
+
+bench-routing: $(VENV)/.installed-dev
+	$(BIN)/python -m benchmarks.routing
 
 faults: $(VENV)/.installed-test
 	ANGARIUM_FAULTS=full $(BIN)/python -m pytest --timeout 3600 tests/faults
