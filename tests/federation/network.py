@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
-from itertools import pairwise
+from itertools import combinations, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -14,29 +15,40 @@ from tests.faults.phones import wait_until
 
 Nodes = Mapping[str, NodeProcess]
 Edge = tuple[str, str]
+CARRIES = 'link_requests_total{kind="carry"}'
 
 
 @contextmanager
 def network(
-    folder: Path, edges: Iterable[Edge], *, args: Sequence[str] = ("--open",), udp: bool = False
+    folder: Path,
+    edges: Iterable[Edge],
+    *,
+    args: Sequence[str] = ("--open",),
+    udp: Iterable[Edge] | bool = False,
+    more: Mapping[str, Sequence[str]] | None = None,
 ) -> Iterator[dict[str, NodeProcess]]:
     """Start a node for each name in `edges`, linked as they say, and wait until all links are up both ways.
 
-    Of each pair the later one is told of the earlier; that one learns of it by its greeting. `udp`: links are UDP.
+    Of each pair the later one is told of the earlier; that one learns of it by its greeting. `udp`: links that are
+    UDP, or all of them; a node whose last link is has itself called back over UDP. `more`: arguments of single nodes.
     """
     links = list(edges)
+    datagrams = {frozenset(edge) for edge in (links if udp is True else udp or ())}
     names = list(dict.fromkeys(name for edge in links for name in edge))
-    with ExitStack() as stack:
-        nodes: dict[str, NodeProcess] = {}
+    nodes: dict[str, NodeProcess] = {}
+    with ExitStack() as stack, ThreadPoolExecutor(len(names), "starting") as starting:
         for name in names:
-            told = list(args)
-            for one, other in links:
-                known = other if one == name else one if other == name else ""
-                if known in nodes:
-                    told += ["--neighbour", f"{known}={link_address(nodes[known], udp=udp)}"]
-            if udp:
+            told = [*args, *(more or {}).get(name, ())]
+            known = [other for other in nodes if (name, other) in links or (other, name) in links]
+            for other in known:
+                over_udp = frozenset((name, other)) in datagrams
+                told += ["--neighbour", f"{other}={link_address(nodes[other], udp=over_udp)}"]
+            if known and frozenset((name, known[-1])) in datagrams:
                 told += ["--link-address", "udp://127.0.0.1:0"]
-            nodes[name] = stack.enter_context(NodeProcess(folder / name, args=told, name=name))
+            nodes[name] = NodeProcess(folder / name, args=told, name=name)
+        for node in nodes.values():
+            stack.callback(node.kill)
+        list(starting.map(NodeProcess.start, nodes.values()))
         wait_until_linked(nodes, links)
         yield nodes
 
@@ -52,6 +64,16 @@ def line(folder: Path, names: str = "abc", **more: Any) -> Any:
     return network(folder, list(pairwise(names)), **more)
 
 
+def ring(names: str = "abcd") -> list[Edge]:
+    """The edges of a ring."""
+    return list(pairwise(names + names[0]))
+
+
+def mesh(names: str = "abcd") -> list[Edge]:
+    """The edges of a mesh: all with all."""
+    return list(combinations(names, 2))
+
+
 def neighbours(node: NodeProcess) -> dict[str, dict[str, Any]]:
     """What a node says of its neighbours, by name."""
     return {item["name"]: item for item in node.get("/v1/neighbours")["neighbours"]}
@@ -63,16 +85,41 @@ def linked(nodes: Nodes, edges: Iterable[Edge]) -> bool:
     return all(two in ups[one] and one in ups[two] for one, two in edges)
 
 
-def wait_until_linked(nodes: Nodes, edges: Iterable[Edge], within: float = 20.0) -> None:
+def wait_until_linked(nodes: Nodes, edges: Iterable[Edge], within: float = 30.0) -> None:
     """Wait until they are."""
     links = list(edges)
     if not wait_until(lambda: linked(nodes, links), within, every=0.1):
         raise TimeoutError(str({name: neighbours(node) for name, node in nodes.items()}))
 
 
+def wait_until_known(nodes: Nodes, within: float = 30.0) -> None:
+    """Wait until each node knows its way to each other one."""
+
+    def known() -> bool:
+        return all(node.get("/v1/routes")["nodes"] == len(nodes) - 1 for node in nodes.values())
+
+    if not wait_until(known, within, every=0.1):
+        raise TimeoutError(str({name: node.get("/v1/routes") for name, node in nodes.items()}))
+
+
 def custody(nodes: Nodes) -> int:
     """Messages in the custody of all of them."""
     return sum(node.waiting() for node in nodes.values() if node.running)
+
+
+def counter(node: NodeProcess, name: str) -> int:
+    """One of a node's counters; 0 if it has not counted yet."""
+    return int(node.status()["counters"].get(name, 0))
+
+
+def counted(nodes: Nodes, name: str) -> int:
+    """A counter, all nodes together."""
+    return sum(counter(node, name) for node in nodes.values())
+
+
+def events(node: NodeProcess, kind: str = "") -> list[dict[str, Any]]:
+    """What a node told its operators lately, all or of one kind."""
+    return [item for item in node.get("/v1/events")["events"] if kind in ("", item["kind"])]
 
 
 def delivered(log: Log) -> int:

@@ -1,0 +1,103 @@
+"""Rings and meshes: everybody writes to everybody, no message is at a node twice, each hand-over costs one request."""
+
+from __future__ import annotations
+
+from itertools import permutations
+from pathlib import Path
+
+import pytest
+
+from tests.faults.oracle import Log, judge
+from tests.faults.phones import Exchange, Phone, Sender, wait_until
+from tests.federation.network import (
+    CARRIES,
+    Edge,
+    Nodes,
+    counted,
+    custody,
+    delivered,
+    mesh,
+    network,
+    ring,
+    wait_until_known,
+    wait_until_linked,
+)
+from tests.federation.ways import accepted, hand_overs, revisits, stays, ways
+
+pytestmark = [pytest.mark.faults, pytest.mark.timeout(180)]
+REPEATS = "sip_retransmissions_sent_total"
+EACH = 4
+"""Messages from each phone to each other one, at least, in each part."""
+
+
+def everybody(nodes: Nodes, log: Log, names: str = "abcd") -> Exchange:
+    """A phone at each node, and senders to all others."""
+    phones = [Phone(f"at-{name}", nodes[name].udp, log) for name in names]
+    senders = [Sender(f"at-{one}", f"at-{two}", nodes[one].udp, log, pace=0.05) for one, two in permutations(names, 2)]
+    return Exchange(phones, senders)
+
+
+def exchange_messages(exchange: Exchange, log: Log, each: int) -> None:
+    """Have each sender send so many at least, and wait until all has arrived."""
+    before = delivered(log)
+    exchange.go()
+    assert wait_until(lambda: delivered(log) >= before + each * len(exchange.senders), 60.0)
+    exchange.pause()
+    assert wait_until(lambda: exchange.quiet and log.outstanding() == 0, 60.0), log.outstanding()
+
+
+@pytest.mark.parametrize(("edges", "longest"), [(ring(), 2), (mesh(), 1)], ids=["ring", "mesh"])
+def test_everybody_writes_to_everybody(tmp_path: Path, edges: list[Edge], longest: int) -> None:
+    with network(tmp_path, edges) as nodes:
+        wait_until_known(nodes)
+        with Log(tmp_path / "oracle.log") as log, everybody(nodes, log) as exchange:
+            exchange.register()
+            exchange_messages(exchange, log, 1)
+            assert judge(log.facts()).failures == 0
+            assert wait_until(lambda: custody(nodes) == 0, 10.0)
+            first = len(accepted(log))
+            # Now all routes are known: each hand-over is one request, but for repeats.
+            before = counted(nodes, CARRIES) + counted(nodes, REPEATS)
+            exchange_messages(exchange, log, EACH)
+            assert wait_until(lambda: custody(nodes) == 0, 10.0)
+            assert judge(log.facts()).failures == 0
+            requests = counted(nodes, CARRIES) + counted(nodes, REPEATS) - before
+            taken = ways(nodes, log)
+        assert not list(revisits(taken))
+        later = taken[first:]
+        assert max(each.total() - 1 for each in later) == longest
+        assert len(later) >= EACH * 12
+        assert requests == hand_overs(later)
+
+
+def test_a_ring_goes_the_other_way_round(tmp_path: Path) -> None:
+    with network(tmp_path, ring()) as nodes:
+        wait_until_known(nodes)
+        with Log(tmp_path / "oracle.log") as log, everybody(nodes, log, "ac") as exchange:
+            exchange.register()
+            exchange_messages(exchange, log, 1)
+            assert wait_until(lambda: custody(nodes) == 0, 10.0)
+            nodes["b"].kill()
+            exchange_messages(exchange, log, 10)
+            nodes["b"].restart()
+            wait_until_linked(nodes, ring())
+            # What was on the wire to it when it was killed stays in doubt until it is back; the rest goes by b.
+            exchange.go()
+            before = delivered(log)
+            assert wait_until(lambda: delivered(log) >= before + 10, 30.0)
+            nodes["d"].kill()
+            nodes["d"].restart()
+            wait_until_linked(nodes, ring())
+            exchange.pause()
+            assert wait_until(lambda: exchange.quiet and log.outstanding() == 0, 60.0), log.outstanding()
+            verdict = judge(log.facts())
+            assert (verdict.lost, verdict.doubled, verdict.unasked) == ([], [], [])
+        assert wait_until(lambda: custody(nodes) == 0, 10.0)
+
+
+def test_a_second_stay_would_be_seen() -> None:
+    passed = {"step": "stored", "detail": "from a"}
+    once = stays("a", {"a": [{"step": "accepted", "detail": ""}], "b": [passed, {"step": "forwarded", "detail": "c"}]})
+    twice = stays("a", {"a": [{"step": "stored", "detail": "from b"}], "b": [passed]})
+    assert (dict(once), hand_overs([once, twice])) == ({"a": 1, "b": 1}, 3)
+    assert list(revisits([once, twice])) == [twice]
