@@ -62,7 +62,8 @@ class RouteMessages(Value, frozen=True, gc=False):
 
 
 class MailKept(Value, frozen=True, gc=False):
-    """The queue of the unrouted had mail when this run began: a name for each message that was found there on disk.
+    """The queue of the unrouted has mail of which the Router does not know: a name for each message that the last run
+    left there, or that was to go where the Router said and could not be moved.
 
     New messages go behind those; while there is `more` to be found, all that would go elsewhere do.
     """
@@ -72,8 +73,8 @@ class MailKept(Value, frozen=True, gc=False):
 
 
 class NotKept(Value, frozen=True, gc=False):
-    """Messages that were answered `Searching` and then not stored (no room, too late, known already): a name for each.
-    Nothing has to queue up behind them."""
+    """Messages that were answered `Searching` and then not stored (no room, too late, known already), or whose lives
+    ended in the queue of the unrouted: a name for each. Nothing has to queue up behind them."""
 
     names: tuple[UserName, ...]
 

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from actors.messages.router import MessagesRouted, RouteMessages, Searching, ToMailbox, ToNeighbour
+from actors.messages.router import MessagesRouted, NotKept, RouteMessages, Searching, ToMailbox, ToNeighbour
 from actors.messages.storage import (
     EndItem,
     EndMessages,
@@ -101,6 +101,8 @@ class Endings:
                     reason = "a server that may have taken it has not been heard of since; it may have arrived"
                 self._begin(queue, message, End.EXPIRED, reason)
                 ended += 1
+                if queue is self._custody.unrouted:
+                    core.refs.router.tell(NotKept((message.envelope.recipient,)))
         full = len(answer.messages) >= EXPIRY_BATCH
         core.after(0.0 if full and ended else core.settings.expiry_interval, self._look)
 

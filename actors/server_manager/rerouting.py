@@ -101,6 +101,7 @@ class Rerouting:
         def put_off(_: str) -> None:
             for message in messages:
                 queue.again(message.seq, core.now())
+            self._stay_unrouted(queue, messages)
 
         request = core.expect(answered, failed, put_off)
         envelopes = tuple(message.envelope for message in messages)
@@ -160,8 +161,10 @@ class Rerouting:
             of = {move.message.seq: move for move in moves}
             for lane in lanes if len(lanes) > 1 else ():
                 self._tell_move(queue, tuple(of[message.seq] for message in lane))
-            for move in moves if len(lanes) == 1 else ():
-                queue.again(move.message.seq, core.now())
+            if len(lanes) == 1:
+                for move in moves:
+                    queue.again(move.message.seq, core.now())
+                self._stay_unrouted(queue, [move.message for move in moves])
 
         def broken(_: str) -> None:
             for move in moves:
@@ -174,13 +177,24 @@ class Rerouting:
 
     def _moved(self, queue: MailQueue, moves: Sequence[Move], results: Sequence[StoreResult]) -> None:
         now = self._core.now()
+        stay = []
         for move, result in zip(moves, results, strict=True):
             if result.outcome in (StoreOutcome.REFUSED, StoreOutcome.LATE):
                 queue.again(move.message.seq, now)
+                stay.append(move.message)
                 continue
             queue.gone(move.message.seq)
             if result.outcome is StoreOutcome.STORED and result.seq:  # else it waits for a user who is moving here
                 self._place(move, result)
+        self._stay_unrouted(queue, stay)
+
+    def _stay_unrouted(self, queue: MailQueue, messages: Sequence[StoredMessage]) -> None:
+        """The Router believes that these have left the queue of the unrouted: they have not, and will be asked about
+        again; until then no other must overtake them."""
+        if messages and queue.queue == UNROUTED:
+            found, more = queue.take_found()
+            names = (*found, *(message.envelope.recipient for message in messages))
+            self._core.refs.router.tell(MailKept(names, more))
 
     def _place(self, move: Move, result: StoreResult) -> None:
         message = msgspec.structs.replace(

@@ -12,8 +12,10 @@ from actors.messages.client_manager import MailStored
 from actors.messages.links import Carry, Frame, LinkContent
 from actors.messages.router import (
     Destination,
+    MailKept,
     MessagesRouted,
     NeighbourDown,
+    NotKept,
     Refused,
     RouteFailed,
     RouteMessages,
@@ -636,6 +638,22 @@ def test_the_unrouted_wait_for_no_link_when_their_recipient_begins_to_live_here(
         assert a.mailbox("carol") == ["m000001", "m000002"]
 
 
+def test_the_router_hears_that_what_it_sent_on_could_not_be_moved() -> None:
+    with MailNetwork() as network:
+        a, b = network.pair()
+        del a.names.ways["bob"]
+        a.submit("bob", "bob")
+        network.run(1)
+        a.names.ways["bob"] = ("b",)
+        a.storage.failing[MoveMessages] = 1
+        heard = len(a.router.of(MailKept))
+        a.route_again("bob")
+        network.run(0.5)
+        assert a.router.of(MailKept)[heard:] == (MailKept((UserName("bob"),) * 2, more=False),)
+        network.run(5)
+        assert b.mailbox("bob") == ["m000001", "m000002"]
+
+
 def test_a_word_of_the_router_that_came_too_early_is_not_missed() -> None:
     with MailNetwork() as network:
         a, b = network.pair()
@@ -675,6 +693,7 @@ def test_what_nobody_takes_in_time_ends_with_a_notice_that_finds_its_way() -> No
         assert len(b.queue("?")) == 1
         network.run(5)
         assert b.queue("?") == []
+        assert b.router.of(NotKept) == (NotKept((UserName("zoe"),)),), "later messages need not queue up behind it"
         assert a.mailbox("alice") == [notice("m000001")]
         network.run(100)
         assert a.mailbox("alice") == [notice("m000001")]
