@@ -10,7 +10,6 @@ from benchmarks.report import Figure
 from benchmarks.stage import stage
 from tests.faults.node import NodeProcess, angarium
 
-
 AT_ONCE = 500
 """REGISTERs sent before their answers are read: more would be shed."""
 
