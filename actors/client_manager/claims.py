@@ -41,7 +41,8 @@ class Claims:
         if account.coming_from == claim.home:
             return  # he does not know yet that his user has gone
         if account.has_password or not core.settings.open_mode:
-            self.raise_alarm(claim.name, claim.home)
+            if claim.epoch >= account.epoch:  # else he has moved here from there, and there it will be known soon
+                self.raise_alarm(claim.name, claim.home)
         elif account.coming_from:
             self.later(claim)
         elif gives_way(account.epoch, me, claim.epoch, claim.home):

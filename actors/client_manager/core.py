@@ -125,7 +125,7 @@ class Core:
     def claim(self, accounts: Sequence[Account], *, fresh: bool = False) -> None:
         """Tell the Router who lives here, and where those live who moved away. `fresh`: others may have them too."""
         ours = [account for account in accounts if account.is_here]
-        # Until the new home has said that it knows, mail is better kept here than on its way to a node that waits.
+        # What comes before the new home takes mail, and a little longer, is kept here and goes before the rest.
         ours += [_as_before(account) for account in accounts if account.leaving and account.name in self.moving]
         if ours:
             epochs = tuple(account.epoch for account in ours)

@@ -36,3 +36,5 @@ class Departure:
         self.live: frozenset[Flow] = frozenset()
         self.waiting: list[MoveUser] = []
         self.tries = 0
+        self.takes_until = 0.0
+        """Monotonic seconds: until then mail for him is taken in here."""

@@ -13,7 +13,7 @@ from actors.messages.links import RelayContent, RelayedProof, RelayedRegister
 from actors.messages.requests import Answer, Challenge, Registration, StateQuestion, Submission
 from actors.messages.router import Claim, FindNames, Found, NameAnswer, NamesFound, NamesLiveAt, RouteFailed
 from actors.messages.server_manager import AskFar, FarAnswered
-from actors.model import POSTMASTER, Flow, Proof, TransactionKey, UserName
+from actors.model import POSTMASTER, Flow, NodeName, Proof, TransactionKey, UserName
 from actors.state.registrar import for_home
 from actors.state.visitors import Visitor, Visitors
 
@@ -23,6 +23,7 @@ MAX_TRIES = 3
 """Homes asked for one request: one that proves stale, or a summary that was wrong, is not the last word."""
 FAR_SECONDS = 8.0
 """How long a home may take to answer: within the 10 s in which a message is committed or refused (PROTOCOL 5)."""
+NOWHERE = NodeName("")
 PASSED = frozenset({200, 400, 401, 403, 423, 500})
 """What a home answers to a REGISTER and the phone is to hear as it is."""
 UNREACHABLE = "The home of this user cannot be asked now"
@@ -100,6 +101,11 @@ class Edge:
 
     def _find(self, errand: Errand) -> None:
         core = self._core
+        absent = core.registry.absent(errand.user)
+        if absent is not None and absent.leaving:  # the Router may not be told yet
+            where = NameAnswer(errand.user, Found.ELSEWHERE, absent.home, epoch=absent.epoch)
+            self._ask(errand, where, to=absent.home)
+            return
 
         def found(answer: NamesFound) -> None:
             self._found(errand, answer.answers[0])
@@ -125,7 +131,7 @@ class Edge:
         core = self._core
         return core.settings.open_mode and self.visitors.get(user, core.now()) is None
 
-    def _ask(self, errand: Errand, where: NameAnswer) -> None:
+    def _ask(self, errand: Errand, where: NameAnswer, to: NodeName = NOWHERE) -> None:
         core = self._core
         errand.tries += 1
 
@@ -135,7 +141,14 @@ class Edge:
         number = core.expect(Question(answered, lambda reason: self._failed(errand)))
         content = errand.content(core.tokens.token(errand.flow))
         core.refs.server_manager.tell(
-            AskFar(reply_to=core.refs.me, request=number, content=content, user=errand.user, seconds=FAR_SECONDS)
+            AskFar(
+                reply_to=core.refs.me,
+                request=number,
+                content=content,
+                to=to,
+                user=UserName("") if to else errand.user,
+                seconds=FAR_SECONDS,
+            )
         )
 
     def _answered(self, errand: Errand, where: NameAnswer, answer: FarAnswered) -> None:

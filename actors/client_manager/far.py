@@ -114,7 +114,7 @@ class Far:
         if record is not None and item.origin != core.settings.node:
             return True
         absent = core.registry.absent(user)
-        if user in core.removing or user in core.frozen or (absent is not None and not absent.home):
+        if user in core.removing or user in core.frozen or (absent and (absent.leaving or not absent.home)):
             self._answer(item, 503, "This user is just coming or going", retry_after=core.random.randint(1, 5))
         else:
             self._answer(item, 404, "No such user")

@@ -3,8 +3,9 @@
 1. Nothing new is sent to the user's devices; what is under way comes to its end.
 2. He can register nowhere for a moment. `PrepareMove` has the new home keep him ready.
 3. One commit here decides: the account becomes a pointer, of a higher epoch, that is still `leaving`.
-4. `DecideMove` tells the new home. Only when it has said yes does mail for him go there: until then it is kept here.
+4. `DecideMove` tells the new home. From its yes on he can register, through this node or any other.
 5. `MoveMail` takes the mailbox over, message by message in order; what the other side has on its disk is dropped here.
+   Mail that was on its way here goes with it: this node takes it in until the new home has known for `LINGER` seconds.
 6. `FinishMove`: the new home delivers. What the pointer still knew of him is forgotten.
 
 Before 3 a failure leaves everything as it was. After it all goes on until it is done, from 4 on after each failure and
@@ -50,6 +51,8 @@ TRIES = 3
 """Steps in a row without an answer until a move that is not decided is given up, and of one that is, who waits for it
 is told."""
 PATIENCE = 3
+LINGER = 1.0
+"""Seconds for which mail is taken in here after the new home takes it, too: what was sent before goes first, then."""
 LONGEST_WAIT = 15.0
 """Seconds between two tries of a decided move at most; a cut link does not tell this actor that it is whole again."""
 GONE = 410
@@ -239,27 +242,37 @@ class Moving:
             return
         if departure.phase is Phase.DECIDED:
             departure.phase = Phase.LEAVING
-            core.moving.discard(user)
+            departure.takes_until = core.now() + LINGER
             core.frozen.discard(user)
             core.deliveries.release(user)
             core.deliveries.go_on(user)
-            core.refs.router.tell(NamesAreGone(names=(user,)))
-            core.claim((departure.account,))
-        # What the Router said before it heard this has come before its answer, and is told to the store before the
-        # mailbox is read.
-        number = self._expect(departure, lambda found: self._mail(departure))
-        core.refs.router.tell(FindNames(core.refs.me, number, (user,)))
+        self._mail(departure)
 
     # 5. The mail.
 
+    def _send_on(self, departure: Departure) -> None:
+        """From now on the Router sends his mail there. What it said before it heard this comes before its answer, and
+        so to the disk before the mailbox is read again."""
+        core, user = self._core, departure.user
+        core.moving.discard(user)
+        core.refs.router.tell(NamesAreGone(names=(user,)))
+        core.claim((departure.account,))
+        number = self._expect(departure, lambda found: self._mail(departure))
+        core.refs.router.tell(FindNames(core.refs.me, number, (user,)))
+
     def _mail(self, departure: Departure) -> None:
-        core = self._core
+        core, takes = self._core, departure.user in self._core.moving
+        if takes and core.now() >= departure.takes_until:
+            self._send_on(departure)
+            return
 
         def read(answer: QueueRead) -> None:
             if answer.messages:
                 self._send(departure, answer)
             elif answer.more:
                 self._mail(departure)  # damaged rows were put aside
+            elif takes:
+                self._again.set(departure.user, departure.takes_until)
             else:
                 self._finish(departure)
 
@@ -414,6 +427,8 @@ class Moving:
                 continue
             if departure.phase is Phase.PREPARING:
                 self._read(departure)
+            elif departure.phase is Phase.LEAVING and not departure.tries:
+                self._mail(departure)
             else:
                 self._confirm(departure)
         self.claims.wake(now)
