@@ -28,7 +28,7 @@ from actors.messages.storage import (
     StoreOutcome,
     StoreResult,
 )
-from actors.model import QueueName, queue_user
+from actors.model import QueueName, Routing, queue_user
 from actors.stores.port import Write
 
 Rows = Iterable[tuple[int, str, str]]
@@ -49,6 +49,8 @@ class Row(msgspec.Struct):
 
     id: str
     queue: QueueName
+    routing: Routing | None = None
+    """With which it is sent to a neighbour."""
     passed: bool = False
 
 
@@ -61,6 +63,8 @@ class Custody:
         """Given id, node and seq."""
         self._rows: dict[Place, Row] = {}
         self._places: dict[str, set[Place]] = {}
+        self._legs: dict[tuple[str, int], set[str]] = {}
+        """Which nodes had a message in each of its legs."""
         self.most = 0
         """On how many disks one message ever stood at once, rows included whose 202 is on its way back."""
 
@@ -115,14 +119,14 @@ class Custody:
             return False
         message = str(item.envelope.id)
         if item.link is not None:
-            self._pass((str(item.link.node), item.link.row), message)
+            self._pass((str(item.link.node), item.link.row), message, node)
         elif item.is_moved:
             for place in self._places.get(message, ()):
                 if place[0] != node and queue_user(self._rows[place].queue) is not None:
                     self._rows[place].passed = True
         if result.queue:
             return True
-        self._put(node, result.seq, message, item.queue)
+        self._put(node, result.seq, message, item.queue, item.envelope.routing)
         return False
 
     def _moved(self, node: str, item: MoveItem, result: StoreResult) -> bool:
@@ -132,16 +136,24 @@ class Custody:
             return False
         if result.queue:
             return True
-        self._put(node, result.seq, str(result.id), item.queue)
+        self._put(node, result.seq, str(result.id), item.queue, item.envelope.routing)
         return False
 
-    def _pass(self, place: Place, message: str) -> None:
+    def _pass(self, place: Place, message: str, node: str) -> None:
+        """A node has taken over the row at this place; in the same leg it had not had it before (PROTOCOL 20)."""
         row = self._rows.get(place)
-        if row is not None and row.id == message:
-            row.passed = True
+        if row is None or row.id != message:
+            return
+        row.passed = True
+        if row.routing is not None:
+            visited = self._legs.setdefault((message, row.routing.leg), set())
+            visited.update(row.routing.visited)
+            if node in visited:
+                self._complain(f"{message} came to {node} twice in a leg: {row.routing}")
+            visited.add(node)
 
-    def _put(self, node: str, seq: int, message: str, queue: QueueName) -> None:
-        self._rows[node, seq] = Row(message, queue)
+    def _put(self, node: str, seq: int, message: str, queue: QueueName, routing: Routing | None = None) -> None:
+        self._rows[node, seq] = Row(message, queue, routing)
         self._places.setdefault(message, set()).add((node, seq))
         if queue_user(queue) is not None:
             self._entered(message, node, seq)
