@@ -25,7 +25,7 @@ class Entry(NamedTuple):
 
 COMMANDS: dict[str, Entry] = {
     "node": Entry("apps.node.cli:node", "Run a node: accept, keep and deliver messages."),
-    "user": Entry("apps.client.accounts:user", "Add, remove, list and import users of a node."),
+    "user": Entry("apps.client.accounts:user", "Add, remove, move, list and import users of a node."),
     "neighbour": Entry("apps.client.neighbours:neighbour", "Add, remove and list the neighbours of a node."),
     "send": Entry("apps.client.cli:send", "Send a message."),
     "listen": Entry("apps.client.cli:listen", "Register and receive messages."),

@@ -67,7 +67,7 @@ def list_neighbours(data: Path | None, admin: str | None, as_json: bool) -> None
     else:
         table(("name", "address", "state", "for", "waiting", "oldest", "sent", "received"), rows(answer))
     if answer["unrouted"]:
-        say(f"{answer['unrouted']} messages wait for a route")
+        say(f"without a route: {answer['unrouted']}; they go by themselves when there is one")
 
 
 def rows(answer: dict[str, Any]) -> list[tuple[Any, ...]]:

@@ -11,6 +11,7 @@ from typing import Any
 
 import rich_click as click
 
+from actors.model import UNROUTED, QueueName, queue_node
 from apps.client import admin_client, show
 from apps.common.output import data as print_line
 from apps.common.output import fields, printable, say, table
@@ -79,6 +80,7 @@ def status(data: Path | None, admin: str | None, as_json: bool) -> None:
             "up for": show.age(answer["uptime_seconds"]),
             "users": answer["users"],
             "online": "?" if answer["online"] is None else answer["online"],
+            **_network(answer["gauges"]),
             "messages waiting": answer["messages"],
             "oldest waits for": show.age(answer["oldest_age_seconds"]),
             "commits": answer["commits"],
@@ -91,6 +93,17 @@ def status(data: Path | None, admin: str | None, as_json: bool) -> None:
     )
     for alarm in answer["alarms"]:
         say(printable(f"ALARM {alarm['name']}: {alarm['text']}; {alarm['advice']}"))
+
+
+def _network(gauges: dict[str, float]) -> dict[str, str | int]:
+    """Say how it stands with other servers, if there are any: neighbours, and messages without a way to go."""
+    known, unrouted = int(gauges.get("neighbours", 0)), int(gauges.get("unrouted", 0))
+    said: dict[str, str | int] = {}
+    if known:
+        said["neighbours"] = f"{int(gauges.get('neighbours_up', 0))} of {known} up"
+    if unrouted:
+        said["without a route"] = unrouted
+    return said
 
 
 @click.command()
@@ -109,9 +122,12 @@ def where(message_id: str, data: Path | None, admin: str | None, as_json: bool) 
 
 def ladder(answer: dict[str, Any]) -> list[str]:
     """Return a message's journey as lines: its state, then one step a rung with the time since the first."""
-    names = f"{answer.get('from', '?')} -> {answer.get('to', '?')}"
-    reason = f" ({answer['reason']})" if answer.get("reason") else ""
-    lines = [f"{answer['id']}  {names}  {answer['state']}{reason}"]
+    head = [str(answer["id"])]
+    if "from" in answer:
+        head.append(f"{answer['from']} -> {answer['to']}")
+    reason = answer.get("reason") or _waits_for(answer)
+    head.append(f"{answer['state']} ({reason})" if reason else str(answer["state"]))
+    lines = ["  ".join(head)]
     steps = answer["journey"]
     for number, step in enumerate(steps):
         rung = "`-" if number == len(steps) - 1 else "|-"
@@ -119,3 +135,12 @@ def ladder(answer: dict[str, Any]) -> list[str]:
         line = f"  {rung} {show.clock(step['at'])}  +{since:.3f} s  {step['step']}"
         lines.append(f"{line}  {step['detail']}" if step["detail"] else line)
     return lines
+
+
+def _waits_for(answer: dict[str, Any]) -> str:
+    """Say what a message waits for that goes to another server; nothing of one in its recipient's mailbox."""
+    queue = answer.get("queue") or ""
+    if queue == UNROUTED:
+        return "for a way to its recipient"
+    node = queue_node(QueueName(queue))
+    return f"for server {node}" if node is not None else ""

@@ -332,6 +332,21 @@ def check(config: NodeConfig, origins: Mapping[str, str]) -> None:
             f"anyone who reaches {outside[0]} could register as anyone; listen on 127.0.0.1, "
             "or say --open-to-network if that is what you want",
         )
+    check_neighbours(config, origins)
+
+
+def check_neighbours(config: NodeConfig, origins: Mapping[str, str]) -> None:
+    """Check who the neighbours are, and how they are proved."""
+    secret = config.neighbour_secret_file
+    if secret is not None:
+        try:
+            secret.open("rb").close()
+        except OSError as error:
+            raise ConfigError(
+                origins["neighbour_secret_file"],
+                "neighbour_secret_file",
+                f"cannot read {secret}, {error.strerror or error}; make one with: angarium neighbour secret FILE",
+            ) from error
     if not config.neighbour:
         return
     where = origins["neighbour"]

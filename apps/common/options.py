@@ -56,7 +56,9 @@ def flag(key: str) -> Callable[[F], F]:
 def helped(key: str) -> str:
     """Return the description with the default behind it."""
     default = shown(getattr(NodeConfig(), key))
-    return description(key) if default in ("", None, []) else f"{description(key)} [default: {default}]"
+    if default in ("", None, []):
+        return description(key)
+    return f"{description(key)} [default: {', '.join(default) if isinstance(default, list) else default}]"
 
 
 def shown(value: object) -> Any:

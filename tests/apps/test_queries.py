@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from apps.client.admin_client import AdminClient
 from apps.client.queries import ladder
 from apps.common.exits import Exit
 from tests.apps.nodes import NodeProcess, node_process, run
@@ -65,3 +66,33 @@ def test_a_ladder_has_a_rung_a_step() -> None:
     assert lines[0] == "i  alice -> bob  refused (415)"
     assert lines[1].startswith("  |- ")
     assert lines[2].endswith("+0.500 s  sent  instance:1")
+
+
+@pytest.mark.parametrize(
+    ("queue", "state", "head"),
+    [
+        ("u:bob", "waiting", "i  alice -> bob  waiting"),
+        ("n:b", "waiting", "i  alice -> bob  waiting (for server b)"),
+        ("?", "waiting", "i  alice -> bob  waiting (for a way to its recipient)"),
+    ],
+)
+def test_a_ladder_says_what_a_message_waits_for(queue: str, state: str, head: str) -> None:
+    told = {"id": "i", "from": "alice", "to": "bob", "state": state, "reason": "", "queue": queue, "journey": []}
+    assert ladder(told) == [head]
+
+
+def test_a_ladder_of_a_message_that_passed_names_the_next_server() -> None:
+    told = {"id": "i", "state": "forwarded", "reason": "to b", "queue": None}
+    assert ladder({**told, "journey": []}) == ["i  forwarded (to b)"]
+
+
+def test_status_tells_of_neighbours_and_of_mail_without_a_route(
+    node: NodeProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answer = json.loads(run("status", "--data", node.data, "--json").stdout)
+    assert "neighbours" not in run("status", "--data", node.data).stdout
+    answer["gauges"] |= {"neighbours": 3.0, "neighbours_up": 2.0, "unrouted": 4.0}
+    monkeypatch.setattr(AdminClient, "get", lambda *_: answer)
+    lines = [line.split() for line in run("status", "--data", node.data).stdout.splitlines()]
+    assert ["neighbours", "2", "of", "3", "up"] in lines
+    assert ["without", "a", "route", "4"] in lines
