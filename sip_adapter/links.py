@@ -12,7 +12,16 @@ import re
 
 import msgspec
 
-from actors.messages.links import Carry, Frame, LinkAnswer, LinkContent, Relay, RelayedDelivery, RelayedRegister
+from actors.messages.links import (
+    Carry,
+    Frame,
+    LinkAnswer,
+    LinkContent,
+    Relay,
+    RelayedDelivery,
+    RelayedRegister,
+    encode_content,
+)
 from actors.messages.server_manager import LinkAnswered
 from actors.messages.sip_adapter import LinkReply, LinkRequest
 from actors.model import MAX_STEPS, Envelope, Header, MessageId, Seq, UserName
@@ -55,6 +64,9 @@ _OWN = frozenset(
     )
 )  # fmt: skip
 """Headers of a carried message that are not its own."""
+
+NO_CONTENT = (msgspec.DecodeError, UnicodeDecodeError, RecursionError, OverflowError)
+"""What reading JSON raises, and making a MAC of it: JSON has numbers of any size."""
 
 _encode = msgspec.json.Encoder().encode
 _decode_content: msgspec.json.Decoder[LinkContent] = msgspec.json.Decoder(LinkContent)
@@ -207,9 +219,10 @@ def decode_request(request: Request) -> tuple[Frame, LinkContent]:
         if kind == "carry" and request.method == "MESSAGE":
             return frame, _read_carry(request)
         content = _decode_content.decode(request.body)
+        encode_content(content)
     except BadLinkHeader as error:
         raise request.error(str(error)) from error
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+    except NO_CONTENT as error:
         raise request.error("Body is no content of a link") from error
     if kind != kind_of(content):
         raise request.error("Angarium-Link names another content")
@@ -254,6 +267,10 @@ def _user(request: Request, raw: bytes, where: str) -> UserName:
     uri = parse_uri(raw)
     if not uri.user:
         raise request.error(f"{where} names no user")
+    try:
+        uri.user.encode()
+    except UnicodeEncodeError:
+        raise request.error(f"{where} names no possible user") from None
     return UserName(uri.user)
 
 
@@ -283,7 +300,8 @@ def decode_answer(number: int, answer: Response) -> LinkAnswered:
             _, frame = read_frame(link)
         if answer.body:
             content = _decode_answer.decode(answer.body)
-    except (BadLinkHeader, msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        frame = Frame()
+            encode_content(content)
+    except (BadLinkHeader, *NO_CONTENT):
+        frame, content = Frame(), None
     wait = retry_after(answer.get(b"retry-after"))
     return LinkAnswered(number, answer.status, True, answer.reason, frame, content, wait)

@@ -15,7 +15,8 @@ from actors.server_manager.core import Core
 from actors.state.link_auth import is_loopback
 from actors.state.link_session import Sessions, Verdict
 
-NAME = re.compile(r"[A-Za-z0-9._-]{1,32}")
+MAX_NAME = 32
+NAME = re.compile(rf"[A-Za-z0-9._-]{{1,{MAX_NAME}}}")
 """What a node may be called."""
 REPORT_EVERY = 1.0
 """Seconds between two events about what was not believed: somebody else decides how often that happens."""
@@ -48,7 +49,7 @@ class Greetings:
                 frame=session.answer_frame(0, 200, welcome),
                 content=welcome,
             )
-        text = f"A greeting from {request.flow.host} in the name of {hello.node} was refused: {problem}"
+        text = f"A greeting from {request.flow.host} in the name of {hello.node[:MAX_NAME]} was refused: {problem}"
         if proved:
             self._report(text)
         else:
@@ -85,7 +86,7 @@ class Greetings:
         if hello.node == core.node:
             return f"two servers are called {core.node}, or this one called itself: each needs a --name of its own"
         if hello.to != core.node:
-            return f"this is {core.node}, not {hello.to}"
+            return f"this is {core.node}, not {hello.to[:MAX_NAME]}"
         if self._is_another(hello):
             return f"two servers are called {hello.node}: each needs a --name of its own"
         if not NAME.fullmatch(hello.node):

@@ -39,7 +39,7 @@ from actors.messages.server_manager import (
     TellNeighbours,
 )
 from actors.messages.sip_adapter import LinkReply, LinkRequest
-from actors.model import Flow, NodeName, UserName
+from actors.model import Flow, NodeName, TransactionKey, UserName
 from actors.server_manager.actor import ServerManager
 from actors.server_manager.control import IN_FLIGHT, WAITING
 from actors.server_manager.relays import Relays
@@ -503,6 +503,19 @@ def test_a_request_that_is_not_proved_gets_nowhere() -> None:
         network.run()
         assert b.said() == []
         assert a.ups() == {"b"}
+
+
+def test_a_strangers_greeting_leaves_no_long_names_behind() -> None:
+    with Network() as network:
+        b = network.add("b")
+        network.run()
+        long = NodeName("x" * 100_000)
+        hello = Hello(node=long, to=long, realm="angarium", nonce="0" * 32, address="", incarnation="i")
+        request = LinkRequest(number=1, node=B, frame=Frame(mac="0" * 32), content=hello, seconds=1.0)
+        network.inject(b, request, TransactionKey(b"9000"))
+        network.run(5)
+        assert network.statuses == [403]
+        assert [len(text) < 200 for text in b.events("link-not-believed")] == [True]
 
 
 def test_an_exception_costs_one_request_only() -> None:

@@ -12,6 +12,7 @@ from actors.messages.links import (
     Alive,
     Carry,
     Frame,
+    Hello,
     LinkAnswer,
     LinkContent,
     Relay,
@@ -206,6 +207,7 @@ class TestMalformed:
             (rb"Link: carry", b"Link: alive", "Body is no content"),
             (rb"number=1", b"number=x", "number in Angarium-Link"),
             (rb"bob@angarium SIP", b"angarium SIP", "Request-URI names no user"),
+            (rb"bob@angarium SIP", b"%ff@angarium SIP", "Request-URI names no possible user"),
         ],
     )
     def test_a_malformed_message_is_refused_with_a_reason(self, old: bytes, new: bytes, reason: str) -> None:
@@ -232,6 +234,23 @@ class TestMalformed:
             b'Content-Length: 16\r\n\r\n{"type":"alive"}', b"Content-Length: %d\r\n\r\n%b" % (len(body), body)
         )
         self.refused(data, "Body is no content")
+
+    @pytest.mark.parametrize("version", [10**30, 2**64, -(2**63) - 1])
+    def test_a_number_of_which_no_mac_can_be_made_is_refused(self, version: int) -> None:
+        hello = Hello(NodeName("a"), NodeName("b"), "r", "", "", "", version=987654321)
+        body = encode_request(asked(hello), REALM, VIA, TOKEN).partition(b"\r\n\r\n")[2]
+        body = body.replace(b"987654321", b"%d" % version)
+        data = GOOD_JSON.replace(b"Link: alive", b"Link: hello").replace(
+            b'Content-Length: 16\r\n\r\n{"type":"alive"}', b"Content-Length: %d\r\n\r\n%b" % (len(body), body)
+        )
+        self.refused(data, "Body is no content")
+
+    def test_an_answer_with_such_a_number_has_no_content(self) -> None:
+        final = encode_reply(LinkReply(TRANSACTION, 200, frame=Frame("s", 1, "m"), content=Reply(epoch=987654321)))
+        body = final.body.replace(b"987654321", b"%d" % 10**30)
+        message = parse(response(sent(asked(Alive())), 200, "OK", extra=final.headers, body=body))
+        assert isinstance(message, Response)
+        assert decode_answer(3, message) == LinkAnswered(3, 200, True, "OK")
 
     def refused(self, data: bytes, reason: str) -> None:
         message = parse(data)
