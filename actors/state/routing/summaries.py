@@ -306,8 +306,10 @@ class Summaries:
                 self._asked.pop(node, None)
                 if whom or held.newest > held.version:
                     self._asked[node] = now
-                have = held.version if held.newest > held.version else max(held.version, held.ahead)
-                self._out.setdefault(target, []).append(SummaryWanted(node, have))
+                out = self._out.setdefault(target, [])
+                if held.ahead > held.version:
+                    out.append(SummaryWanted(node, held.ahead))
+                out.append(SummaryWanted(node, held.version))
         self._wants.clear()
 
     def _next_version(self) -> None:

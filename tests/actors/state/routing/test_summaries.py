@@ -292,3 +292,26 @@ def test_equal_sets_are_shared() -> None:
 
 def test_bytes_that_are_no_whole_hash_are_left_out() -> None:
     assert unpack(b"\0\0\1\0\0") == {1}
+
+
+def test_who_is_asked_by_one_that_is_ahead_gets_the_summary_all_the_same() -> None:
+    a, b = pair()
+    a.add(users("alice"))
+    a.take_updates(0.0)
+    b.answer(C, SummaryWanted(A, a.version))
+    pass_on(b, B, a, A)
+    assert b.candidates(UserName("alice")) == (A,)
+
+
+def test_a_version_of_an_earlier_life_is_outdone_though_its_holder_is_far() -> None:
+    a, b = pair()
+    a.add(users("alice"))
+    pass_on(b, B, a, A)
+    pass_on(a, A, b, B)
+    b.answer(C, SummaryWanted(A, a.version + 5))
+    pass_on(b, B, a, A)
+    pass_on(a, A, b, B)
+    assert b.version_of(A) == a.version > 16
+    ((neighbour, (summary,)),) = b.take_updates(0.0).items()
+    assert isinstance(summary, Summary)
+    assert (neighbour, summary.version, summary.base) == (C, a.version, 0)
