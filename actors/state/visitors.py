@@ -8,6 +8,8 @@ from actors.model import NodeName, UserName
 
 MANY = 100_000
 """Visitors kept; of more, those who came first are forgotten: they are asked about again when they speak."""
+SWEEP = 60.0
+"""Seconds between two looks for those whose registration has lapsed, at least."""
 
 
 class Visitor(NamedTuple):
@@ -24,6 +26,7 @@ class Visitors:
 
     def __init__(self) -> None:
         self._known: dict[UserName, Visitor] = {}
+        self._sweep_due = float("-inf")
 
     def __len__(self) -> int:
         return len(self._known)
@@ -39,7 +42,8 @@ class Visitors:
     def put(self, name: UserName, visitor: Visitor, now: float) -> bool:
         """Remember a visitor; tells whether that is news of where he lives."""
         old = self._known.pop(name, None)
-        if len(self._known) >= MANY:
+        if len(self._known) >= MANY and now >= self._sweep_due:  # this takes some 50 ms
+            self._sweep_due = now + SWEEP
             self._known = {other: known for other, known in self._known.items() if known.expires > now}
         if len(self._known) >= MANY:
             del self._known[next(iter(self._known))]

@@ -44,3 +44,15 @@ def test_there_are_never_too_many(monkeypatch: pytest.MonkeyPatch) -> None:
     assert visitors.get(UserName("u29"), 0.0) is not None
     visitors.put(ALICE, Visitor(HOME, 1, 500.0), 125.0)  # most have lapsed: they go first
     assert len(visitors) == 5
+
+
+def test_a_full_house_is_not_swept_for_each_guest(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MANY", 10)
+    visitors = Visitors()
+    for number in range(11):
+        visitors.put(UserName(f"u{number}"), Visitor(HOME, 1, 1.0 + number), 0.0)
+    assert len(visitors) == 10
+    visitors.put(ALICE, Visitor(HOME, 1, 500.0), 30.0)
+    assert len(visitors) == 10, "all but her have lapsed, and one went to make room"
+    visitors.put(UserName("bob"), Visitor(HOME, 1, 500.0), 60.0)
+    assert len(visitors) == 2
