@@ -5,6 +5,7 @@ So a command has the same outcome whether the node runs or not: it asks the same
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -14,6 +15,7 @@ from typing import Any
 from actors.base import ActorBase, Context
 from actors.messages.lifecycle import Listening
 from actors.ref import Ref
+from actors.server_manager.core import LinkSettings
 from actors.stores.port import LockedError, Store, StoreError
 from apps.client import admin_client
 from apps.client.admin_client import AdminClient, NodeDown
@@ -109,7 +111,14 @@ def _serve(stack: ExitStack, folder: Path, world: Any, store: Store) -> None:
     logger.remove()  # the log belongs to the node; what goes wrong here is told by the command
     realm = store.open().realm
     plan = NodePlan(
-        listen=(), realm=realm, store=store, actors=Actors(sip_adapter=NoNetwork), watchdog=0.0, on_fatal=end_process
+        listen=(),
+        realm=realm,
+        store=store,
+        actors=Actors(sip_adapter=NoNetwork),
+        # Some secret: whether the node has one to prove neighbours beyond this machine is seen when it starts.
+        links=LinkSettings(realm=realm, secret=os.urandom(32)),
+        watchdog=0.0,
+        on_fatal=end_process,
     )
     running = start_node(plan, world)
     stack.callback(running.stop)

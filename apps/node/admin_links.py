@@ -78,7 +78,9 @@ class LinksApi:
         def command(reply_to: Ref[Any], number: int) -> AddNeighbour:
             return AddNeighbour(reply_to, number, NodeName(item.name), str(item.address))
 
-        _done(await ask_async(self._server_manager, command, NeighbourDone))
+        done = await ask_async(self._server_manager, command, NeighbourDone)
+        if done.error:
+            raise ApiError(409, "refused", done.error)
         return json_reply({"name": item.name}, status=201)
 
     async def remove(self, request: web.Request) -> web.Response:
@@ -88,7 +90,9 @@ class LinksApi:
         def command(reply_to: Ref[Any], number: int) -> RemoveNeighbour:
             return RemoveNeighbour(reply_to, number, name)
 
-        _done(await ask_async(self._server_manager, command, NeighbourDone))
+        done = await ask_async(self._server_manager, command, NeighbourDone)
+        if done.error:
+            raise ApiError(404, "unknown", done.error)
         return json_reply({"name": name})
 
     async def routes(self, request: web.Request) -> web.Response:
@@ -157,10 +161,3 @@ def neighbour(item: NeighbourInfo) -> View:
         "sent": item.sent,
         "received": item.received,
     }
-
-
-def _done(done: NeighbourDone) -> None:
-    if done.error == "unknown":
-        raise ApiError(404, "unknown", "there is no neighbour of that name")
-    if done.error:
-        raise ApiError(409, "refused", done.error)
