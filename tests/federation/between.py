@@ -184,15 +184,14 @@ def whole(waiting: bytearray) -> Iterator[bytes]:
     """Take the whole messages out of a stream's bytes (RFC 3261 18.3); line ends between them count as one each."""
     while waiting:
         head = waiting.find(b"\r\n\r\n")
-        if head == 0 or waiting.startswith(b"\r\n"):
-            yield bytes(waiting[:2])
-            del waiting[:2]
-            continue
-        if head < 0:
-            return
-        length = _LENGTH.search(waiting, 0, head)
-        end = head + 4 + (int(length[1]) if length is not None else 0)
-        if len(waiting) < end:
-            return
-        yield bytes(waiting[:end])
+        end = 2
+        if not waiting.startswith(b"\r\n"):
+            if head < 0:
+                return
+            length = _LENGTH.search(waiting, 0, head)
+            end = head + 4 + (int(length[1]) if length is not None else 0)
+            if len(waiting) < end:
+                return
+        message = bytes(waiting[:end])
         del waiting[:end]
+        yield message
