@@ -19,7 +19,7 @@ from actors.messages.client_manager import (
 )
 from actors.messages.lifecycle import ListenFailed, Listening, Ping, Wake
 from actors.messages.monitor import CountFacts, MonitorCommand, SetGauges
-from actors.messages.requests import Answer
+from actors.messages.requests import Answer, OutboundRequest
 from actors.messages.server_manager import LinkAnswered, LinkAnswers, LinkRequests, ServerManagerCommand
 from actors.messages.sip_adapter import (
     AnswerLinkRequests,
@@ -124,7 +124,7 @@ class SipAdapter(ActorBase[SipAdapterCommand]):
         """Serve one command; packets go out in `flush`."""
         match message:
             case SendRequests():
-                self._endpoint.send(message.items, self.clock.monotonic())
+                self.each(message.items, self._send_one, self._unsent)
             case AnswerRequests():
                 self._endpoint.answer(message.items, self.clock.monotonic(), self.clock.wall())
             case ReportBacklog():
@@ -147,17 +147,21 @@ class SipAdapter(ActorBase[SipAdapterCommand]):
                 assert_never(message)
 
     def recover(self, message: SipAdapterCommand, error: Exception) -> None:
-        """Of a command that raised, each answer is tried by itself, each send has ended, and time goes on."""
+        """Of a command that raised, each answer is tried by itself, and time goes on."""
         match message:
             case AnswerRequests():
                 self.each(message.items, self._answer_one, self._answer_500)
-            case SendRequests():
-                results = tuple(DeliveryResult(item.delivery, 503, False) for item in message.items)
-                self._client_manager.tell(DeliveriesEnded(items=results))
             case Wake():
                 self._wake_due = None
             case _:
                 super().recover(message, error)
+
+    def _send_one(self, item: OutboundRequest) -> None:
+        self._endpoint.send((item,), self.clock.monotonic())
+
+    def _unsent(self, item: OutboundRequest, error: Exception) -> None:
+        """Its listener may be none of this run: that costs no other request its way."""
+        self._endpoint.out.results.append(DeliveryResult(item.delivery, 503, False))
 
     def _answer_one(self, item: Answer) -> None:
         self._endpoint.answer((item,), self.clock.monotonic(), self.clock.wall())

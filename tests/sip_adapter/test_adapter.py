@@ -484,3 +484,17 @@ class TestContainment:
                 served.send(packet())
             assert len(served.supervisor.of(ActorFailed)) <= 20
             assert len(served.heard) == 100
+
+    def test_a_request_over_a_listener_of_an_earlier_run_costs_no_other_its_way(self) -> None:
+        with Simulation(1) as simulation:
+            served = Simulated(simulation)
+            gone = Flow("udp", 7, PHONE.host, PHONE.port)
+            flows = (PHONE, gone, PHONE)
+            served.ref.tell(
+                SendRequests(items=tuple(outbound(n, token=f"{n:032x}", flow=f) for n, f in enumerate(flows)))
+            )
+            simulation.settle()
+            served.run()
+            assert len(served.heard) == 2
+            assert served.client_manager.expect(DeliveriesEnded).items == (DeliveryResult(1, 503, False),)
+            assert "IndexError" in served.supervisor.expect(ActorFailed).error
