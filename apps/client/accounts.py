@@ -22,6 +22,8 @@ F = TypeVar("F", bound=Callable[..., Any])
 BATCH = 5_000
 """Users in one commit of an import."""
 TIMEOUT = 120.0
+PATH = "path"
+"""In place of a transport: that binding goes through another server."""
 SHOWN_ERRORS = 20
 
 
@@ -128,8 +130,11 @@ def show_user(name: str, data: Path | None, admin: str | None, as_json: bool) ->
     if as_json:
         show.print_json(item)
         return
-    rows = [
-        ("name", item["name"]),
+    rows = [("name", item["name"])]
+    if item["home"]:
+        table(("", ""), [*rows, ("moved to", item["home"])], header=False)
+        return
+    rows += [
         ("password", yes(item["has_password"])),
         ("online", yes(item["online"])),
         ("in flight", item["in_flight"]),
@@ -138,6 +143,8 @@ def show_user(name: str, data: Path | None, admin: str | None, as_json: bool) ->
         rows += [("device", device["key"]), ("  last seen", f"{show.age(device['seen_seconds_ago'])} ago")]
         for binding in device["bindings"]:
             way = f"{binding['transport']}://{binding['host']}:{binding['port']}"
+            if binding["transport"] == PATH:
+                way = f"through server {binding['host']}"
             rows.append(("  reachable", f"{way} for {show.age(binding['expires_in_seconds'])}"))
     table(("", ""), rows, header=False)
 

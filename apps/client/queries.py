@@ -27,28 +27,31 @@ PAGE = 100
 def inbox(name: str, data: Path | None, admin: str | None, bodies: bool, as_json: bool) -> None:
     """Show what waits for a user, oldest first."""
     node = admin_client.chosen(data, admin)
-    messages = _waiting(node, name, bodies)
+    messages, home = _waiting(node, name, bodies)
     if as_json:
         for message in messages:
             show.print_json(message)
         return
     if not messages:
-        say(f"nothing waits for {printable(name)}")
+        moved = f"; he has moved to {home}: ask there" if home else ""
+        say(f"nothing waits for {printable(name)} here{moved}")
         return
     columns = ["id", "from", "waiting", "ends in", "size"] + ["text"] * bodies
     table(columns, [_row(message, bodies) for message in messages])
     say(f"{len(messages)} waiting; follow one with: angarium where ID")
 
 
-def _waiting(node: admin_client.AdminClient, name: str, bodies: bool) -> list[Any]:
+def _waiting(node: admin_client.AdminClient, name: str, bodies: bool) -> tuple[list[Any], str]:
+    """Return what waits, and where the user has moved to, if he has."""
     found: list[Any] = []
-    after, more = 0, True
+    after, more, home = 0, True, ""
     while more:
         page = node.get("mailboxes", name, after=after, limit=PAGE, bodies=int(bodies))
         found += page["messages"]
         more = page["more"] and bool(page["messages"])
         after = found[-1]["seq"] if found else 0
-    return found
+        home = page["home"] or ""
+    return found, home
 
 
 def _row(message: dict[str, Any], bodies: bool) -> list[str]:

@@ -186,7 +186,7 @@ class AdminApi:
         return json_reply({"name": name})
 
     async def mailbox(self, request: web.Request) -> web.Response:
-        """List what waits for a user, oldest first; bodies only with `bodies=1`."""
+        """List what waits for a user, oldest first; bodies only with `bodies=1`; `home`: he has moved there."""
         info, node_time = await self._find(request.match_info["name"])
         limit = number(request, "limit", 100, 1000)
         after = Seq(number(request, "after", 0, 2**62))
@@ -197,7 +197,7 @@ class AdminApi:
         read = await ask_async(self._actors.storage, command, QueueRead)
         bodies = request.query.get("bodies") == "1"
         messages = [views.waiting(item, node_time, bodies) for item in read.messages]
-        return json_reply({"name": info.name, "messages": messages, "more": read.more})
+        return json_reply({"name": info.name, "messages": messages, "more": read.more, "home": info.home or None})
 
     async def message(self, request: web.Request) -> web.Response:
         """Tell where a message is and what happened to it."""

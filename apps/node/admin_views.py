@@ -57,12 +57,13 @@ def store_gauges(stats: StoreStatsRead) -> dict[str, float]:
 
 
 def user(info: UserInfo, node_time: float) -> View:
-    """Show a user with his devices."""
+    """Show a user with his devices; `home` is set where only a pointer to another server is left of him."""
     return {
         "name": clean(info.name),
         "has_password": info.has_password,
         "online": info.online,
         "in_flight": info.in_flight,
+        "home": info.home or None,
         "devices": [device(item, node_time) for item in info.devices],
     }
 
