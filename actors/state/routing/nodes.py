@@ -181,6 +181,9 @@ class NodeTable:
                 if metric >= NO_WAY - 1:
                     continue
                 way = ways[item.node] = _Way(node=item.node, claims=[None] * len(self._neighbours))
+                way.claims[slot] = item
+                self._go_by(way, slot, item)
+                continue
             claims = way.claims
             if slot >= len(claims):
                 claims.extend([None] * (slot + 1 - len(claims)))
