@@ -51,6 +51,7 @@ class Sent(msgspec.Struct):
     lasting: bool = True
     """It may wait as long as it likes; else it expires soon."""
     status: int | None = None
+    reason: str = ""
     id: str = ""
     answered: float = 0.0
     last_boot: int = 0
@@ -126,10 +127,11 @@ class Oracle:
         self.sent[body] = Sent(body, sender, recipient, device, now, node, boot, lasting)
         return body
 
-    def answered(self, body: bytes, status: int, message: str, now: float) -> None:
+    def answered(self, body: bytes, status: int, message: str, now: float, reason: str = "") -> None:
         """A phone saw the final answer to its message; 0: none came in time."""
         sent = self.sent[body]
         sent.status, sent.id, sent.answered, sent.last_boot = status, message, now, self.boots.get(sent.node, 0)
+        sent.reason = reason
         if 200 <= status < 300 and message not in self.stored:
             self.complain(f"{body!r} was answered {status} and is not on disk")
 
@@ -253,7 +255,7 @@ class Oracle:
         for stored in self.stored.values():
             self._judge_stored(stored, waiting)
         for sent in self.sent.values():
-            if sent.status == 404 and self._is_known(sent):
+            if sent.status == 404 and self._is_known(sent) and not sent.reason.startswith(DISPUTED):
                 self.complain(f"{sent.body!r} was refused with 404, and {sent.recipient} exists")
             refused = sent.status is not None and sent.status >= 300
             if refused and sent.boot == sent.last_boot and self._takers(sent.body):

@@ -235,7 +235,8 @@ class Phone:
     def _send_done(self, body: bytes, answer: Response | None) -> None:
         status = 0 if answer is None else answer.status
         message = b"" if answer is None else answer.get(b"angarium-id") or b""
-        self._oracle.answered(body, status, message.decode(), self._clock.monotonic())
+        reason = "" if answer is None else answer.reason
+        self._oracle.answered(body, status, message.decode(), self._clock.monotonic(), reason)
 
     # What arrives.
 
