@@ -1,4 +1,4 @@
-"""`angarium demo`: shows on this machine, with a real node and real kills, what the promises mean.
+"""`angarium demo`: shows on this machine, with real nodes and real kills, what the promises mean.
 
 Exit codes: 0 all steps came true; 70 one did not.
 """
@@ -6,13 +6,7 @@ Exit codes: 0 all steps came true; 70 one did not.
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import os
-import re
-import select
 import shutil
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -20,31 +14,31 @@ from pathlib import Path
 
 import rich_click as click
 
-from apps.client import admin_client
 from apps.client.exchange import Timers
 from apps.client.sending import deliver
 from apps.client.session import ClientSession, Incoming, Refused
 from apps.client.wire import Unreachable
-from apps.common.exits import Exit, Failure
 from apps.common.output import data as print_line
-from apps.common.output import printable
-from apps.common.values import Listen, Transport, listen
+from apps.common.values import Listen
+from apps.demo_stage import NAMES, Server, Stage
 
 PATIENCE = 8.0
 """Seconds for one step: each takes a few milliseconds, or the machine is very busy."""
 QUIET = 1.0
 """Seconds without a second copy that count as none."""
-START_TIMEOUT = 20.0
-"""Seconds until a node must be ready."""
 TIMERS = Timers(timer_f=PATIENCE)
 
 
 @click.command()
-@click.option("--keep", is_flag=True, help="Keep the node's data folder, and name it.")
-def demo(keep: bool) -> None:
-    """Start a node, exchange messages, kill it with -9 and start it again: nothing is lost or doubled."""
+@click.option("--nodes", type=click.IntRange(1, len(NAMES)), default=1, help="Servers, in a line. [default: 1]")
+@click.option("--keep", is_flag=True, help="Keep the data folders, and name them.")
+def demo(nodes: int, keep: bool) -> None:
+    """Start a node, exchange messages, kill it with -9 and start it again: nothing is lost or doubled.
+
+    With --nodes 3 the sender is at the first server, who receives is at the last, and the middle one is killed.
+    """
     folder = Path(tempfile.mkdtemp(prefix="angarium-demo-"))
-    stage = Stage(folder)
+    stage = Stage(folder, nodes)
     try:
         asyncio.run(play(stage))
     except (Unreachable, Refused, TimeoutError) as error:
@@ -52,93 +46,9 @@ def demo(keep: bool) -> None:
     finally:
         stage.stop()
         if keep:
-            print_line(f"the node's data is in {folder}")
+            print_line(f"the data of {'the node' if nodes == 1 else 'the nodes'} is in {folder}")
         else:
             shutil.rmtree(folder, ignore_errors=True)
-
-
-class Stage:
-    """One node process, and the ladder that is printed."""
-
-    def __init__(self, folder: Path) -> None:
-        """Take where the node keeps its data."""
-        self.folder = folder
-        self._began = time.monotonic()
-        self._node: subprocess.Popen[str] | None = None
-        self._step = "starting"
-        self.via = Listen(Transport.UDP, "127.0.0.1", 0)
-
-    def rung(self, actors: str, text: str) -> None:
-        """Print what came true."""
-        since = time.monotonic() - self._began
-        print_line(printable(f"{since:7.3f} s  {actors:<16} {text}"))
-
-    def attempt(self, step: str) -> None:
-        """Note what is tried next, for the report if it fails."""
-        self._step = step
-
-    def failure(self, why: str) -> Failure:
-        """Return the end of a demo whose step failed; the node's last words go with it."""
-        return Failure(f"the demo failed while {self._step}", why=f"{why}{self._last_words()}", code=Exit.INTERNAL)
-
-    def check(self, holds: bool, why: str) -> None:
-        """Fail the step unless this holds."""
-        if not holds:
-            raise self.failure(why)
-
-    def start(self) -> None:
-        """Start the node, the second time at the same port, and wait for its `ready`."""
-        environ = {key: value for key, value in os.environ.items() if not key.startswith("ANGARIUM_")}
-        if os.environ.get("ANGARIUM_NO_UVLOOP"):
-            environ["ANGARIUM_NO_UVLOOP"] = "1"
-        command = [sys.executable, "-m", "apps.main", "node", "--name", "demo", "--open"]
-        command += ["--listen", str(self.via), "--data", str(self.folder / "data")]
-        with self._errors().open("a") as errors:
-            self._node = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, text=True, env=environ)
-        line = self._ready_line()
-        match = re.search(r"udp://\S+", line)
-        if not line.startswith("ready") or match is None:
-            raise self.failure("the node did not become ready")
-        self.via = listen(match[0])
-
-    def kill(self) -> None:
-        """End the node at once, as a crash or a power cut of the process would."""
-        assert self._node is not None
-        self._node.kill()
-        self._node.communicate()
-        self._node = None
-
-    def stop(self) -> None:
-        """End the node, if it runs."""
-        if self._node is None:
-            return
-        self._node.terminate()
-        try:
-            self._node.communicate(timeout=5)
-        except subprocess.TimeoutExpired:
-            self.kill()
-        self._node = None
-
-    def state(self, message_id: str) -> str:
-        """Ask the node where a message is."""
-        return str(admin_client.of_data(self.folder / "data").get("messages", message_id)["state"])
-
-    def _errors(self) -> Path:
-        return self.folder / "node.err"
-
-    def _ready_line(self) -> str:
-        assert self._node is not None
-        assert self._node.stdout is not None
-        readable, _, _ = select.select([self._node.stdout], [], [], START_TIMEOUT)
-        # The line is written at once, so that reading it does not wait; a node that ended gives an empty one.
-        return self._node.stdout.readline() if readable else ""
-
-    def _last_words(self) -> str:
-        with contextlib.suppress(OSError):
-            lines = self._errors().read_text("utf-8", "replace").strip().splitlines()
-            if lines:
-                return f" (the node says: {lines[-1]})"
-        return ""
 
 
 class Phone:
@@ -182,78 +92,123 @@ class Phone:
 
 async def play(stage: Stage) -> None:
     """Go through the steps; a Failure names the one that did not come true."""
-    stage.attempt("starting a node")
-    stage.start()
-    stage.rung("node", f"started at {stage.via}")
-    phones = {name: Phone(name, stage.via) for name in ("alice", "bob", "carol")}
+    for server in stage.servers:
+        stage.attempt(f"starting {_called(server)}")
+        stage.start(server)
+        stage.rung(server.name, f"started at {server.udp}")
+    await linked(stage)
+    phones = {"alice": Phone("alice", stage.first.udp)}
+    phones |= {name: Phone(name, stage.last.udp) for name in ("bob", "carol")}
     try:
         waiting = await before_the_kill(stage, phones)
-        stage.attempt("killing the node")
-        stage.kill()
-        stage.rung("node", "killed with -9")
-        stage.attempt("starting the node again")
-        stage.start()
-        stage.rung("node", f"started again at {stage.via}, with the same data")
-        await after_the_kill(stage, phones, waiting)
+        middle = stage.middle
+        stage.attempt(f"killing {_called(middle)}")
+        middle.kill()
+        stage.rung(middle.name, "killed with -9")
+        early = await while_it_is_down(stage, phones["alice"]) if len(stage.servers) > 1 else ""
+        stage.attempt(f"starting {_called(middle)} again")
+        stage.start(middle)
+        stage.rung(middle.name, f"started again at {middle.udp}, with the same data")
+        if early:
+            await linked(stage)
+            stage.attempt("delivering what was sent while the way was cut")
+            await phones["bob"].hear(early)
+            stage.rung(f"{stage.last.name} -> bob", "'the way is cut': it went on by itself")
+        await after_the_kill(stage, phones, [waiting] + [early] * bool(early))
     finally:
         for phone in phones.values():
             phone.session.close()
     print_line("done: accepted was on disk, and each message came once. Next: angarium node --open")
 
 
+async def linked(stage: Stage) -> None:
+    """Wait until the servers are neighbours."""
+    if len(stage.servers) > 1:
+        stage.attempt("linking the servers")
+        await holds(stage, stage.linked, "a link does not stand")
+        stage.rung(" - ".join(server.name for server in stage.servers), "are neighbours")
+
+
 async def before_the_kill(stage: Stage, phones: dict[str, Phone]) -> str:
     """Register, deliver one, let one wait for somebody absent; return its id."""
     alice, bob, carol = phones["alice"], phones["bob"], phones["carol"]
-    for phone in (alice, bob, carol):
+    first, last = stage.first, stage.last
+    for phone, server in ((alice, first), (bob, last), (carol, last)):
         stage.attempt(f"registering {phone.name}")
         await phone.session.register()
-        stage.rung(phone.name, "registered")
+        stage.rung(f"{phone.name} -> {server.name}", "registered")
     stage.attempt("unregistering carol")
     await carol.session.unregister()
     carol.session.close()
-    stage.rung("carol", "unregistered: she is away now")
+    stage.rung(f"carol -> {last.name}", "unregistered: she is away now")
 
     stage.attempt("sending a message to bob")
-    first = await alice.say("bob", "hello bob")
-    stage.rung("alice -> node", f"'hello bob', accepted as {first}")
+    sent = await alice.say("bob", "hello bob")
+    stage.rung(f"alice -> {first.name}", f"'hello bob', accepted as {sent}")
     stage.attempt("delivering to bob")
-    message = await bob.hear(first)
-    stage.rung("node -> bob", f"'{message.body.decode()}' from {message.sender}, acknowledged")
+    message = await bob.hear(sent)
+    stage.rung(f"{last.name} -> bob", f"'{message.body.decode()}' from {message.sender}, acknowledged")
 
     stage.attempt("sending a message to carol")
     waiting = await alice.say("carol", "hello carol, when you are back")
-    stage.rung("alice -> node", f"'hello carol, ...', accepted as {waiting}")
-    await stage_holds(stage, lambda: stage.state(waiting) == "waiting", "it does not wait")
-    stage.rung("node", "keeps it on disk: carol is away")
+    stage.rung(f"alice -> {first.name}", f"'hello carol, ...', accepted as {waiting}")
+    await holds(stage, lambda: state(last, waiting) == "waiting", "it does not wait")
+    stage.rung(last.name, "keeps it on disk: carol is away")
     return waiting
 
 
-async def after_the_kill(stage: Stage, phones: dict[str, Phone], waiting: str) -> None:
+async def while_it_is_down(stage: Stage, alice: Phone) -> str:
+    """Send where the way is cut; return the message's id."""
+    first, middle = stage.first, stage.middle
+    stage.attempt("sending while the way is cut")
+    early = await alice.say("bob", "the way is cut")
+    stage.rung(f"alice -> {first.name}", f"'the way is cut', accepted as {early}")
+    await holds(stage, lambda: state(first, early) == "waiting", "it does not wait")
+    stage.rung(first.name, f"keeps it on disk: {middle.name} is down")
+    return early
+
+
+async def after_the_kill(stage: Stage, phones: dict[str, Phone], before: list[str]) -> None:
     """Carol comes back: the message arrives, once; the others are still known."""
     alice, bob, carol = phones["alice"], phones["bob"], phones["carol"]
+    first, last, waiting = stage.first, stage.last, before[0]
     stage.attempt("registering carol again")
     await carol.session.register()
-    stage.rung("carol", "registered")
+    stage.rung(f"carol -> {last.name}", "registered")
     stage.attempt("delivering to carol")
     message = await carol.hear(waiting)
-    stage.rung("node -> carol", f"'{message.body.decode()}' from {message.sender}, acknowledged")
+    stage.rung(f"{last.name} -> carol", f"'{message.body.decode()}' from {message.sender}, acknowledged")
     stage.attempt("sending to bob, who did not register again")
     again = await alice.say("bob", "still there?")
-    stage.rung("alice -> node", f"'still there?', accepted as {again}")
+    stage.rung(f"alice -> {first.name}", f"'still there?', accepted as {again}")
     stage.attempt("delivering to bob, who did not register again")
     await bob.hear(again)
-    stage.rung("node -> bob", "'still there?': he did not have to register again")
+    stage.rung(f"{last.name} -> bob", "'still there?': he did not have to register again")
     stage.attempt("counting copies")
     await asyncio.sleep(QUIET)
-    copies = [carol.copies(waiting), bob.copies(again)]
-    stage.check(copies == [1, 1], f"carol has {copies[0]} copies, bob {copies[1]}")
-    await stage_holds(stage, lambda: stage.state(waiting) == "delivered", "the node does not call it delivered")
-    stage.rung("node", "calls it delivered; nobody has a second copy")
+    all_sent = [*before, again]
+    copies = [bob.copies(one) + carol.copies(one) for one in all_sent]
+    stage.check(copies == [1] * len(copies), f"the copies that came are {copies}")
+    await holds(
+        stage,
+        lambda: all(state(last, one) == "delivered" for one in all_sent),
+        f"{_called(last)} does not call it delivered",
+    )
+    stage.rung(last.name, "calls all delivered; nobody has a second copy")
 
 
-async def stage_holds(stage: Stage, question: Callable[[], bool], why: str) -> None:
+def state(server: Server, message_id: str) -> str:
+    """Ask a server where a message is."""
+    return str(server.ask("messages", message_id).get("state", ""))
+
+
+async def holds(stage: Stage, question: Callable[[], bool], why: str) -> None:
     """Ask until the answer is yes, for `PATIENCE` seconds."""
     deadline = time.monotonic() + PATIENCE
     while not await asyncio.to_thread(question):
         stage.check(time.monotonic() < deadline, why)
         await asyncio.sleep(0.05)
+
+
+def _called(server: Server) -> str:
+    return "the node" if server.name == "node" else f"server {server.name}"
