@@ -25,6 +25,8 @@ from actors.model import NodeName
 NO_WAY = 255
 FORGET = 86_400.0
 """Seconds after which a node is forgotten to which there is no way: old claims about it are gone from everywhere."""
+MOST_NODES = 100_000
+"""Nodes known at most: a neighbour that invents more gets nowhere with them."""
 REFRESH = 600.0
 """Seconds between two tellings of the whole table: it mends what was lost without anybody noticing."""
 
@@ -178,7 +180,7 @@ class NodeTable:
                 if item.node == self._me:
                     self._heard_of_me(slot, item)
                     continue
-                if metric >= NO_WAY - 1:
+                if metric >= NO_WAY - 1 or len(ways) >= MOST_NODES:
                     continue
                 way = ways[item.node] = _Way(node=item.node, claims=[None] * len(self._neighbours))
                 way.claims[slot] = item

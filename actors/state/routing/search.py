@@ -17,7 +17,7 @@ import msgspec
 
 from actors.messages.links import SearchAnswer, SearchStep
 from actors.model import NodeName, UserName, Value
-from actors.state.routing.bloom import empty_filter, merged, probably_in, with_node
+from actors.state.routing.bloom import LARGEST, empty_filter, merged, probably_in, with_node
 from actors.state.timers import Deadlines
 
 FOUND = "found"
@@ -141,7 +141,7 @@ class Searches:
             self._found(record, neighbour, answer)
         elif record.waiting == neighbour:
             record.budget = max(0, min(record.budget, answer.budget))
-            record.seen = merged(record.seen, answer.seen) if answer.seen else record.seen
+            record.seen = merged(record.seen, answer.seen) if 0 < len(answer.seen) <= LARGEST else record.seen
             record.incomplete |= answer.found != UNKNOWN
             self._go_on(record, now)
 
@@ -198,7 +198,7 @@ class Searches:
             given=step.budget,
             deadline=now + min(step.seconds, LONGEST),
             hops=step.hops,
-            seen=with_node(step.seen, step.search, self._me),
+            seen=with_node(step.seen if len(step.seen) <= LARGEST else b"", step.search, self._me),
             hints=tuple(self._hints(step.name, now)),
             done={parent} if parent else set(),
         )

@@ -15,6 +15,7 @@ from actors.messages.links import NodeRoute, Summary, SummaryWanted
 from actors.model import NodeName, UserName
 from actors.state.routing.hash_index import HashIndex
 from actors.state.routing.name_hashes import NOTHING, WIDTH, Hashes, changed, name_hash, pack, unpack
+from actors.state.routing.nodes import MOST_NODES
 
 PART = 10_000
 """Names in one part of a summary at most: 30 kB."""
@@ -167,6 +168,8 @@ class Summaries:
     def heard(self, neighbour: NodeName, summary: Summary) -> None:
         """A neighbour sent a summary, a part or a change of one."""
         node = summary.node
+        if self._has_no_room(node):
+            return
         held = self._hold(node)
         if node == self._me or summary.version <= held.version:
             return
@@ -236,6 +239,8 @@ class Summaries:
 
     def answer(self, neighbour: NodeName, wanted: SummaryWanted) -> tuple[Summary, ...]:
         """Give a neighbour what it lacks of a node's summary, in parts; from now on it is told of changes."""
+        if self._has_no_room(wanted.node):
+            return ()
         held = self._hold(wanted.node)
         if neighbour not in held.followers:
             held.followers = (*held.followers, neighbour)
@@ -344,6 +349,10 @@ class Summaries:
         if not last:
             held.whole = parts[0]
         return parts
+
+    def _has_no_room(self, node: NodeName) -> bool:
+        """Tell whether a neighbour speaks of one node more than there can be."""
+        return node not in self._held and len(self._held) >= MOST_NODES
 
     def _hold(self, node: NodeName) -> _Held:
         held = self._held.get(node)

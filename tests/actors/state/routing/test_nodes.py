@@ -186,3 +186,11 @@ def test_the_size_counts_what_was_learned() -> None:
     network = settle(random_graph(Random(5), 50, 6.0), 5)
     sizes = [table.encoded_size() for table in network.tables.values()]
     assert 50 * 10 < min(sizes) <= max(sizes) < 50 * 60
+
+
+def test_a_neighbour_that_invents_nodes_fills_no_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("actors.state.routing.nodes.MOST_NODES", 10)
+    table = NodeTable(A)
+    table.neighbour_up(B, 0.0)
+    table.heard(B, [NodeRoute(NodeName(f"n{number}"), 1, 1, 0) for number in range(100)], 0.0)
+    assert len(table.nodes()) == 10

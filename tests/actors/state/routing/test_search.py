@@ -275,6 +275,17 @@ def test_an_answer_that_comes_late_counts_if_it_found() -> None:
     assert contents(searches) == []
 
 
+def test_a_filter_larger_than_any_is_not_kept() -> None:
+    searches = Searches(A, neighbours={B: True, C: True}, ours=lambda _: 0, hints=lambda _, __: ())
+    searches.step(B, SearchStep("b.1", ALICE, B, 64, 9.0, 0, b"\xff" * 100_000), 0.0)
+    ((_, further),) = searches.take_contents()
+    assert isinstance(further, SearchStep)
+    assert further.seen == b""
+    searches.answer(C, SearchAnswer("b.1", ALICE, "unknown", 60, seen=b"\xff" * 100_000), 1.0)
+    ((_, answer),) = searches.take_contents()
+    assert answer.seen == b""
+
+
 def test_records_are_bounded_in_number_and_time() -> None:
     searches = make({B: True, C: True}, limit=2)
     searches.step(B, step("x.1"), 0.0)

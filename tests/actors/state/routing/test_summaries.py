@@ -315,3 +315,13 @@ def test_a_version_of_an_earlier_life_is_outdone_though_its_holder_is_far() -> N
     ((neighbour, (summary,)),) = b.take_updates(0.0).items()
     assert isinstance(summary, Summary)
     assert (neighbour, summary.version, summary.base) == (C, a.version, 0)
+
+
+def test_a_neighbour_that_invents_nodes_fills_no_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("actors.state.routing.summaries.MOST_NODES", 3)
+    a = Summaries(A)
+    for number in range(100):
+        a.heard(B, Summary(NodeName(f"n{number}"), 1, 0, pack([number])))
+        a.answer(B, SummaryWanted(NodeName(f"m{number}"), 0))
+    assert [a.version_of(NodeName(f"n{number}")) for number in range(3)] == [1, 0, 0]
+    assert a.encoded_size() < 100
