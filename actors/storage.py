@@ -8,6 +8,7 @@ from typing import Any, ClassVar, assert_never
 import msgspec
 
 from actors.base import ActorBase, Context
+from actors.messages.client_manager import MailStored
 from actors.messages.lifecycle import CommandFailed, Ping, Wake
 from actors.messages.monitor import ClearAlarm, CountFacts, MonitorCommand, RaiseAlarm
 from actors.messages.storage import (
@@ -23,6 +24,7 @@ from actors.messages.storage import (
     MessagesMoved,
     MessagesStored,
     MessageStateRead,
+    MoveItem,
     MoveMessages,
     NeighbourSaved,
     NeighboursRead,
@@ -42,6 +44,7 @@ from actors.messages.storage import (
     SaveRegistration,
     SettleMove,
     StorageCommand,
+    StoreItem,
     StoreMessages,
     StoreOpened,
     StoreOutcome,
@@ -50,7 +53,7 @@ from actors.messages.storage import (
     UserRead,
     UsersRead,
 )
-from actors.model import MessageId, UserName, Value
+from actors.model import MessageId, StoredMessage, UserName, Value, queue_user
 from actors.ref import Ref
 from actors.stores.port import Opened, Store, StoreError, StoreFailed, StoreFull, Write
 
@@ -334,10 +337,16 @@ def _answer(done: tuple[Write, Any]) -> None:
     command, result = done
     match command:
         case StoreMessages():
+            _announce(command.mail_to, command.items, result)
             command.reply_to.tell(MessagesStored(command.request, result))
-        case AcknowledgeMessages() | EndMessages() | DropMessages():
+        case EndMessages():
+            notices = [item.notice for item in command.items if item.notice is not None]
+            _announce(command.mail_to, notices, result)
+            command.reply_to.tell(MessagesAcknowledged(command.request, result))
+        case AcknowledgeMessages() | DropMessages():
             command.reply_to.tell(MessagesAcknowledged(command.request, result))
         case MoveMessages():
+            _announce(command.mail_to, command.items, result)
             command.reply_to.tell(MessagesMoved(command.request, result))
         case SaveRegistration() | SaveProgress():
             command.reply_to.tell(RegistrationSaved(command.request, command.user, result))
@@ -347,6 +356,23 @@ def _answer(done: tuple[Write, Any]) -> None:
             command.reply_to.tell(NeighbourSaved(command.request))
         case _:
             assert_never(command)
+
+
+def _announce(
+    mail_to: Ref[MailStored] | None, items: Sequence[StoreItem | MoveItem], results: Sequence[StoreResult]
+) -> None:
+    """Tell of new mail in mailboxes; `seq` is 0 where it waits behind the mail of a user who is just moving here."""
+    if mail_to is None:
+        return
+    mail = tuple(
+        [
+            StoredMessage(result.seq, item.envelope, True, result.expires)
+            for item, result in zip(items, results, strict=True)
+            if result.outcome is StoreOutcome.STORED and result.seq and queue_user(item.queue) is not None
+        ]
+    )
+    if mail:
+        mail_to.tell(MailStored(mail))
 
 
 def _told(request: int, opened: Opened) -> StoreOpened:

@@ -150,7 +150,8 @@ class UsersListed(Value, frozen=True, gc=False):
 
 
 class MailStored(Value, frozen=True, gc=False):
-    """ServerManager has stored these in mailboxes here: give them to the devices."""
+    """Others have stored these in mailboxes here: give them to the devices. Told by Storage, in the order of their
+    numbers and among its answers about what ClientManager stores itself."""
 
     messages: tuple[StoredMessage, ...]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
 from actors.messages.lifecycle import CommandFailed, Ping, Wake
 from actors.model import (
@@ -23,6 +24,9 @@ from actors.model import (
     Value,
 )
 from actors.ref import Ref
+
+if TYPE_CHECKING:
+    from actors.messages.client_manager import MailStored
 
 
 class LinkMark(Value, frozen=True, gc=False):
@@ -99,6 +103,9 @@ class StoreMessages(Value, frozen=True, gc=False):
     reply_to: Ref[MessagesStored | CommandFailed]
     request: int
     items: tuple[StoreItem, ...]
+    mail_to: Ref[MailStored] | None = None
+    """Told what of it is in mailboxes now, for delivery: by the store itself, for whoever delivers must hear of all
+    that comes into a mailbox in the order of its numbers, or it takes what it hears of late for delivered."""
 
 
 class MessagesStored(Value, frozen=True, gc=False):
@@ -128,6 +135,8 @@ class MoveMessages(Value, frozen=True, gc=False):
     reply_to: Ref[MessagesMoved | CommandFailed]
     request: int
     items: tuple[MoveItem, ...]
+    mail_to: Ref[MailStored] | None = None
+    """As in `StoreMessages`."""
 
 
 class MessagesMoved(Value, frozen=True, gc=False):
@@ -213,6 +222,8 @@ class EndMessages(Value, frozen=True, gc=False):
     reply_to: Ref[MessagesAcknowledged | CommandFailed]
     request: int
     items: tuple[EndItem, ...]
+    mail_to: Ref[MailStored] | None = None
+    """Of the notices, as in `StoreMessages`."""
 
 
 class ReadQueue(Value, frozen=True, gc=False):

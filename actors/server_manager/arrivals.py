@@ -173,7 +173,7 @@ class Arrivals:
 
         request = core.expect(answered, failed, broken)
         items = tuple(verdict.item for verdict in verdicts)
-        core.refs.storage.tell(StoreMessages(core.refs.me, request, items))
+        core.refs.storage.tell(StoreMessages(core.refs.me, request, items, core.refs.client_manager))
 
     def _stored(self, verdicts: Sequence[Verdict], results: Sequence[StoreResult]) -> None:
         not_kept = tuple(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from actors.messages.client_manager import MailStored
 from actors.messages.storage import QueueSize
 from actors.model import UNROUTED, NodeName, QueueName, Seq, StoredMessage, neighbour_queue, queue_node, queue_user
 from actors.server_manager.core import Core
@@ -17,7 +16,6 @@ class Custody:
 
     def __init__(self, core: Core) -> None:
         self._core = core
-        self._mail: list[StoredMessage] = []
         self._early: list[tuple[QueueName, StoredMessage]] = []
         self.ending: set[Seq] = set()
         """Rows that are being ended, wherever they stand."""
@@ -44,11 +42,11 @@ class Custody:
             self.placed(queue, message)
 
     def placed(self, queue: QueueName, message: StoredMessage) -> None:
-        """A message has been committed to this queue: its next holder in this node hears of it."""
+        """A message has been committed to this queue; of a mailbox ClientManager hears from Storage."""
         node = queue_node(queue)
         if queue_user(queue) is not None:
-            self._mail.append(message)
-        elif not self.started:
+            return
+        if not self.started:
             self._early.append((queue, message))
         elif queue == UNROUTED:
             self.unrouted.add(message)
@@ -73,9 +71,3 @@ class Custody:
     def holder(self, seq: Seq) -> MailQueue | None:
         """The queue that has this row in memory."""
         return next((queue for queue in self.queues() if queue.holds(seq)), None)
-
-    def flush(self) -> None:
-        """Tell ClientManager of mail for users here."""
-        if self._mail:
-            mail, self._mail = tuple(self._mail), []
-            self._core.refs.client_manager.tell(MailStored(mail))

@@ -178,7 +178,8 @@ class Endings:
                 queue.read_anew()
 
         request = core.expect(answered, failed, broken)
-        core.refs.storage.tell(EndMessages(core.refs.me, request, tuple(ending.item for ending in endings)))
+        items = tuple(ending.item for ending in endings)
+        core.refs.storage.tell(EndMessages(core.refs.me, request, items, core.refs.client_manager))
 
     def _ended(self, endings: Sequence[Ending], answer: MessagesAcknowledged) -> None:
         core, results = self._core, iter(answer.notices)

@@ -106,4 +106,3 @@ class Mail:
         self.forwarding.flush()
         self.unrouted.flush()
         self.endings.flush()
-        self.custody.flush()

@@ -173,7 +173,8 @@ class Rerouting:
                 one.read_anew()
 
         request = core.expect(answered, failed, broken)
-        core.refs.storage.tell(MoveMessages(core.refs.me, request, tuple(move.item for move in moves)))
+        items = tuple(move.item for move in moves)
+        core.refs.storage.tell(MoveMessages(core.refs.me, request, items, core.refs.client_manager))
 
     def _moved(self, queue: MailQueue, moves: Sequence[Move], results: Sequence[StoreResult]) -> None:
         now = self._core.now()

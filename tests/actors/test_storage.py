@@ -8,16 +8,22 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
+from actors.messages.client_manager import MailStored
 from actors.messages.lifecycle import ActorFailed, CommandFailed, Ping, Pong
 from actors.messages.monitor import ClearAlarm, CountFacts, RaiseAlarm
 from actors.messages.storage import (
     AccountSaved,
+    EndMessages,
     ExpiredFound,
     FindAccepted,
     FindExpired,
     MessagesAcknowledged,
     MessagesStored,
     MessageStateRead,
+    MoveItem,
+    MoveMessages,
     OpenStore,
     QueueRead,
     ReadMessageState,
@@ -28,13 +34,14 @@ from actors.messages.storage import (
     RegistrationSaved,
     RemoveAccount,
     SaveProgress,
+    StoreMessages,
     StoreOpened,
     StoreOutcome,
     StoreStatsRead,
     UserRead,
     UsersRead,
 )
-from actors.model import End, MessageId, Seconds, Seq, UserName
+from actors.model import End, MessageId, NodeName, Seconds, Seq, UserName, neighbour_queue
 from actors.storage import ROWS, USERS, Command, Storage
 from actors.stores.connection import Connection, Sqlite3Connection
 from actors.stores.memory import Disk, MemoryStore
@@ -154,6 +161,24 @@ def test_answers_follow_their_commit_and_reads_follow_the_answers() -> None:
         assert b.store.log == [2, MessagesStored, MessagesStored, QueueRead]
         read = asker.expect(QueueRead)
         assert [message.envelope.id for message in read.messages] == ["a", "b"]
+
+
+def test_whoever_delivers_hears_of_all_mail_in_the_order_of_its_numbers() -> None:
+    with bench() as b:
+        clients = Probe("clients")
+        onward = msgspec.structs.replace(item("d"), queue=neighbour_queue(NodeName("n")))
+        elsewhere = StoreMessages(b.asker, 2, (item("b"), onward), clients)
+        b.batch(store(item("a"), reply_to=clients), elsewhere, store(item("c"), reply_to=clients))
+        assert [type(message) for message in clients.messages] == [MessagesStored, MailStored, MessagesStored]
+        (mail,) = clients.of(MailStored)
+        first, last = (answer.results[0].seq for answer in clients.of(MessagesStored))
+        assert [message.envelope.id for message in mail.messages] == ["b"]
+        assert first < mail.messages[0].seq < last
+        b.batch(MoveMessages(b.asker, 3, (MoveItem(Seq(3), BOBS, onward.envelope),), clients))
+        assert [message.envelope.id for message in clients.of(MailStored)[1].messages] == ["d"]
+        notice = end(1, "a", notice=item("e"))
+        b.batch(EndMessages(b.asker, 4, notice.items, clients))
+        assert [message.envelope.id for message in clients.of(MailStored)[2].messages] == ["e"]
 
 
 def test_a_commit_is_bounded() -> None:
