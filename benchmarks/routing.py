@@ -16,10 +16,12 @@ from pathlib import Path
 from random import Random
 
 import msgspec
+from loguru import logger
 
 from actors.model import NodeName, UserName
 from actors.state.routing.settings import LEARNED, RUNGS, SEARCH, SUMMARIES, RouterSettings
 from benchmarks.report import Figure, commit, show
+from benchmarks.routing_actors import ROUTERS, measure
 from benchmarks.routing_converged import Converged, Trip
 from benchmarks.routing_graphs import SHAPES, Graph, distances, first_unvisited, flood, graph_of
 from benchmarks.routing_live import Live, Sent
@@ -29,6 +31,7 @@ USERS = 100
 """Names at each node."""
 SIZES = (10, 100, 1_000, 10_000)
 LIVE_SIZES = (10, 100, 1_000)
+ACTOR_SIZES = (10, 100)
 UNLIMITED = 10**9
 
 LADDERS: dict[str, tuple[tuple[str, ...], int]] = {
@@ -225,12 +228,13 @@ def main() -> None:
     """Run what is asked for."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="up to 1,000 nodes, a tenth of the messages, no plots")
-    parser.add_argument("--only", choices=("compare", "traffic"), action="append", help="only this part")
+    parser.add_argument("--only", choices=("compare", "traffic", "actors"), action="append", help="only this part")
     parser.add_argument("--plots", type=Path, default=Path("docs"), help="folder for the plots")
     given = parser.parse_args()
     parts: dict[str, Callable[[], None]] = {
         "compare": lambda: _compare(given.quick, given.plots),
         "traffic": lambda: _traffic(given.quick),
+        "actors": lambda: _actors(given.quick),
     }
     for part in given.only or parts:
         parts[part]()
@@ -250,6 +254,14 @@ def _traffic(quick: bool) -> None:
         told, moving = traffic(graph, 1 if quick else 2)
         show(f"told-{nodes}", told)
         show(f"restarts-{nodes}", moving)
+
+
+def _actors(quick: bool) -> None:
+    logger.remove()  # a thousand links that stand are no news here
+    for nodes in ACTOR_SIZES[:1] if quick else ACTOR_SIZES:
+        for method in ROUTERS:
+            got = measure(SHAPES["random"](nodes, SEED), method, 10 if quick else 30, SEED)
+            show(f"actors-{nodes}-{method.replace(' ', '-')}", msgspec.structs.asdict(got))
 
 
 if __name__ == "__main__":

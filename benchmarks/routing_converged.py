@@ -126,7 +126,7 @@ class Converged:
         while queue:
             source, target, content = queue.popleft()
             if isinstance(content, SearchStep | SearchAnswer):
-                packets += 1
+                packets += content.name == name  # not those that confirm names of a node's own
                 self._node(target, name).said(source, content, self._now)
                 self._work(target, queue)
         return packets
