@@ -336,15 +336,27 @@ class Arriving:
             core.refs.storage.tell(SettleMove(core.refs.me, number, whole))
 
         def settled(answer: object) -> None:
-            record = core.registry.get(name)
-            if record is not None:
-                core.registry.put_account(msgspec.structs.replace(record.account, coming_from=NodeName("")))
-            self._registrations.reread(name)
+            self._read_user(item, name, deliver)
+
+        def deliver(answer: UserRead) -> None:
+            assert answer.user is not None
+            core.deliveries.release(name)
+            core.deliveries.go_on(name)
+            self._registrations.loaded(answer.user)
+            self._wake_devices(name)
             core.outbox.event(Level.INFO, "moved", f"{name} has moved here from {item.origin}", name)
             core.outbox.count("users_arrived_total")
             self._end(item, name, 200)
 
         self._read_user(item, name, read)
+
+    def _wake_devices(self, name: UserName) -> None:
+        """What a device skipped on the way here stands aside for it, and would wait there until it registers."""
+        core = self._core
+        record = core.registry.get(name)
+        if record is not None:
+            for device in record.devices.values():
+                core.deliveries.alive(record, device, core.now())
 
     # What was prepared in vain.
 

@@ -6,6 +6,7 @@ from enum import IntEnum
 
 from actors.messages.client_manager import MoveUser
 from actors.model import Account, Device, Flow, NodeName
+from actors.state.moving import MAIL_BYTES
 
 
 class Phase(IntEnum):
@@ -36,5 +37,7 @@ class Departure:
         self.live: frozenset[Flow] = frozenset()
         self.waiting: list[MoveUser] = []
         self.tries = 0
+        self.room = MAIL_BYTES
+        """Bytes of mail in one request: fewer where there are links that do not hold so many."""
         self.takes_until = 0.0
         """Monotonic seconds: until then mail for him is taken in here."""

@@ -160,11 +160,16 @@ class Edge:
             errand.told(answer)
         else:  # he does not live there (any more)
             self.visitors.drop(user)
-            failed = RouteFailed(node=where.next_hop, name=user, home=where.home, status=404)
-            core.refs.router.tell(failed)
+            home, epoch = answer.reply.home, answer.reply.epoch
+            has_moved = epoch > where.epoch and home not in ("", where.home)
+            if has_moved:
+                core.refs.router.tell(NamesLiveAt(claims=(Claim(user, home, epoch),)))
+            else:
+                failed = RouteFailed(node=where.next_hop, name=user, home=where.home, status=404)
+                core.refs.router.tell(failed)
             if errand.tries < MAX_TRIES:
                 self._find(errand)
-            elif answer.reply.home:
+            elif home and not has_moved:
                 self._unknown(errand)
             else:  # nobody who should know has said so: a node between has lost its way
                 self._unreachable(errand)

@@ -58,6 +58,7 @@ LONGEST_WAIT = 15.0
 GONE = 410
 """The new home's word that the user has been there, and has moved on."""
 UNPREPARED = 409
+TOO_LARGE = 513
 REFUSED = frozenset({403, 409})
 LATER = frozenset({408, 429, 500, 501, 502, 503, 504, 404})
 """Answers that say nothing for good; 404 is a node's between that has lost its way."""
@@ -281,7 +282,7 @@ class Moving:
         core.refs.storage.tell(ReadQueue(core.refs.me, number, queue, Seq(0), MAIL, MAIL_BYTES))
 
     def _send(self, departure: Departure, read: QueueRead) -> None:
-        mail = load(read.messages, departure.devices, self._core.node_time())
+        mail = load(read.messages, departure.devices, self._core.node_time(), departure.room)
         sent = read.messages[: len(mail)]
         keys = () if departure.merge else tuple(device.key for device in departure.devices)
 
@@ -410,6 +411,10 @@ class Moving:
             return
         if departure.phase is Phase.DECIDED and answer is not None and answer.answered and answer.status in REFUSED:
             self.claims.raise_alarm(departure.user, departure.to)
+        if answer is not None and answer.status == TOO_LARGE:
+            departure.room //= 2  # of one message alone, too: then a link of another kind is needed
+            text = f"A link on the way to {departure.to} does not hold {departure.user}'s mail: {answer.reason}"
+            core.outbox.event(Level.WARNING, "too-large", text, departure.user)
         if departure.tries >= TRIES + PATIENCE:
             waiting, departure.waiting = departure.waiting, []
             for command in waiting:

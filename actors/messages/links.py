@@ -138,6 +138,13 @@ class SummaryWanted(Value, frozen=True, gc=False, tag="summary-wanted"):
 
 RouterContent = SearchStep | SearchAnswer | Routes | Summary | SummaryWanted
 
+
+class Talk(Value, frozen=True, gc=False, tag="talk"):
+    """Several things that a Router has for its neighbour, in order, in one request."""
+
+    items: tuple[RouterContent, ...]
+
+
 # From end to end: between an edge and a home, or two homes. Nodes between hand on, and hand the answer back.
 
 
@@ -247,9 +254,11 @@ class Relay(Value, frozen=True, gc=False, tag="relay"):
     """Nodes passed, the origin first: Path of a REGISTER (RFC 3327)."""
     seconds: float = 32.0
     """Until nobody waits for the answer any more."""
+    epoch: int = 0
+    """Of the claim by which `to` was found to be the home of `user`: who knows of a newer one goes by that."""
 
 
-LinkContent = Hello | Alive | Carry | RouterContent | Relay
+LinkContent = Hello | Alive | Carry | RouterContent | Talk | Relay
 LinkAnswer = Welcome | Reply
 
 

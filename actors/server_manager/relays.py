@@ -158,15 +158,21 @@ class Relays:
         core.refs.router.tell(FindNames(reply_to=core.refs.me, request=number, names=(relay.user,), visited=relay.path))
 
     def _found(self, errand: Errand, message: NamesFound) -> None:
-        """Our own Router knows best; what the one before knew is in `to`."""
+        """Our own Router knows best, unless what the one before knew, which is in `to`, is newer."""
         answer, relay = message.answers[0], errand.relay
         if answer.found is Found.HERE:
             self._here(errand)
+        elif relay.to not in ("", self._core.node) and relay.epoch > answer.epoch:
+            self._to_node(errand)
         elif answer.found is Found.ELSEWHERE and answer.next_hop:
-            there = msgspec.structs.replace(relay, to=answer.home)
+            there = msgspec.structs.replace(relay, to=answer.home, epoch=answer.epoch)
             self._send(Errand(there, errand.deadline, errand.finish), answer.next_hop)
         elif relay.to and relay.to != self._core.node:
             self._to_node(errand)
+        elif answer.found is Found.ELSEWHERE and answer.epoch and relay.path:
+            # The way there may lead back: whoever asks is told, and asks there.
+            moved = Reply(home=answer.home, epoch=answer.epoch)
+            errand.finish(Outcome(404, f"He lives at {answer.home}", reply=moved))
         elif answer.found is Found.ELSEWHERE:
             errand.finish(self._no_way(answer.home))
         else:

@@ -120,10 +120,11 @@ def done_with(device: Device, message: StoredMessage) -> bool:
     return seq <= device.since and not message.anyone
 
 
-def load(messages: Iterable[StoredMessage], devices: Sequence[Device], now: float) -> tuple[MovedMail, ...]:
-    """As many of these messages, in order, as fit one request; one at least. `now` in node time."""
+def load(
+    messages: Iterable[StoredMessage], devices: Sequence[Device], now: float, room: int = MAIL_BYTES
+) -> tuple[MovedMail, ...]:
+    """As many of these messages, in order, as fit one request of `room` bytes; one at least. `now` in node time."""
     loaded: list[MovedMail] = []
-    room = MAIL_BYTES
     for message in messages:
         done = tuple(device.key for device in devices if done_with(device, message))
         life = max(0.0, float(message.expires - now))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 
 import pytest
@@ -10,11 +9,7 @@ from loguru import logger
 
 from apps.simulated.network import Network
 from apps.simulated.shapes import line
-from tests.actors.movers import PASSWORD, account, homes, is_over, move, seen, start_move, until
-
-
-STRIDE = int(os.environ.get("ANGARIUM_STRIDE", "7"))
-"""Steps between two kills that are tried."""
+from tests.actors.movers import PASSWORD, account, homes, is_over, move, seen, start_move
 
 
 @pytest.fixture(autouse=True)
@@ -126,58 +121,3 @@ def test_mail_flows_while_he_moves_and_moves_on() -> None:
         net.run_until(lambda: len(bob.mailbox) == sent)
         net.come_to_rest()
         assert net.judge() == []
-
-
-@pytest.mark.parametrize("who", ["a", "b", "both", "link", "way back"])
-def test_a_kill_or_a_cut_at_every_step(who: str) -> None:
-    for kill_after in range(0, 400, STRIDE):
-        if killed_at(kill_after, who):
-            assert kill_after > 50
-            return
-    pytest.fail("a move took more steps than were killed")
-
-
-def killed_at(kill_after: int, who: str) -> bool:
-    """Kill after so many steps of a move with mail; tells whether it was over by then."""
-    with pair(seed=kill_after + 1) as net:
-        alice = net.phone("alice", "a", password=PASSWORD)
-        bob = net.phone("bob", "a", password=PASSWORD)
-        bob.switch_off()
-        bodies = [alice.send("bob") for _ in range(3)]
-        net.run_for(33)  # the first try has ended: nothing is under way to his phone
-        reply = start_move(net, "bob", "a", "b")
-        bodies.append(alice.send("bob"))
-        net.simulation.run_steps(kill_after)
-        over = bool(reply.messages)
-        assert not over or reply.messages[0].error == ""
-        if who == "link":
-            net.cut("a", "b")
-            net.run_for(15)
-        elif who == "way back":
-            net.cut("b", "a", one_way=True)
-            net.run_for(15)
-        for name in ("a", "b"):
-            if who in (name, "both"):
-                net.crash(name)
-        net.run_for(1)
-        net.heal()
-        net.link_up()
-        for _ in range(200):
-            decided = account(net, "bob", "a")
-            assert decided is not None
-            home = "b" if decided.home else "a"
-            assert homes(net, "bob") in ([home], [])
-            if homes(net, "bob") == [home] and not decided.leaving:
-                break
-            net.run_for(1)
-        assert homes(net, "bob") == [home]
-        if home == "a":
-            assert move(net, "bob", "a", "b").error == ""
-        until(net, lambda: is_over(net, "bob", "b"))
-        alice.send("bob")
-        net.come_to_rest()
-        assert net.judge() == [], (kill_after, who)
-        got = [body for body in bob.mailbox if body in bodies]
-        accepted = [sent.body for sent in net.oracle.accepted() if sent.body in bodies]
-        assert sorted(got) == sorted(accepted)
-        return over
