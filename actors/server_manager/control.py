@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from functools import partial
 
-from actors.messages.links import RouterContent, Routes, Summary
+from actors.messages.links import RouterContent, Routes, Summary, SummaryWanted, Talk
 from actors.messages.router import NeighbourDown, NeighbourSaid, NeighbourSilent, NeighbourUp
 from actors.messages.server_manager import LinkAnswered, LinkRequested
 from actors.model import NodeName
@@ -14,8 +14,13 @@ from actors.server_manager.links import Links
 
 IN_FLIGHT = 32
 """Requests of Routers under way on one link at most."""
-WAITING = 1024
-"""That wait for their turn behind these, at most: then the oldest that is told anew anyway gives way."""
+WAITING = 4096
+"""Contents that wait for their turn behind these, at most: then the oldest that is told anew anyway gives way."""
+BUNDLE = 100
+"""Contents in one request at most."""
+STREAM_BYTES = 16_000
+DATAGRAM_BYTES = 900
+"""About as large as a request with several of them may be; one that is larger goes alone."""
 
 
 class Turn:
@@ -27,12 +32,14 @@ class Turn:
 
 
 class Control:
-    """Brings content to the Routers of neighbours, and theirs to ours, in order."""
+    """Brings content to the Routers of neighbours, and theirs to ours, in order; what comes together goes together."""
 
     def __init__(self, core: Core, links: Links) -> None:
         self._core = core
         self._links = links
         self._turns: dict[NodeName, Turn] = {}
+        self._fresh: dict[NodeName, None] = {}
+        """Those who may get some of what waits for them."""
         self._out: list[
             NeighbourUp | NeighbourDown | tuple[type[NeighbourSaid | NeighbourSilent], NodeName, list[RouterContent]]
         ] = []
@@ -44,10 +51,8 @@ class Control:
             self._gather(NeighbourSilent, node, content)
             return
         turn = self._turns.setdefault(node, Turn())
-        if turn.in_flight < IN_FLIGHT:
-            self._send(node, turn, content)
-            return
         turn.waiting.append(content)
+        self._fresh[node] = None
         if len(turn.waiting) > WAITING:
             self._gather(NeighbourSilent, node, _give_way(turn.waiting))
             self._core.count("link_contents_dropped_total")
@@ -56,10 +61,11 @@ class Control:
         """It could not even be tried."""
         self._gather(NeighbourSilent, *item)
 
-    def said(self, node: NodeName, request: LinkRequested, content: RouterContent) -> None:
+    def said(self, node: NodeName, request: LinkRequested, content: RouterContent | Talk) -> None:
         """A neighbour's Router says something: answered at once."""
         self._links.answer(request, 200)
-        self._gather(NeighbourSaid, node, content)
+        for item in content.items if isinstance(content, Talk) else (content,):
+            self._gather(NeighbourSaid, node, item)
 
     def registered(self, node: NodeName) -> None:
         """There is a neighbour, whose link has not stood yet: who is not here may be there."""
@@ -77,7 +83,12 @@ class Control:
         self._out.append(NeighbourDown(node=node, removed=removed))
 
     def flush(self) -> None:
-        """Hand what was gathered to the Router."""
+        """Send what may go now, and hand what was gathered to the Router."""
+        fresh, self._fresh = self._fresh, {}
+        for node in fresh:
+            turn = self._turns.get(node)
+            while turn is not None and turn.waiting and turn.in_flight < IN_FLIGHT:
+                self._send(node, turn)
         out, self._out = self._out, []
         for item in out:
             if isinstance(item, tuple):
@@ -86,17 +97,29 @@ class Control:
             else:
                 self._core.refs.router.tell(item)
 
-    def _send(self, node: NodeName, turn: Turn, content: RouterContent) -> None:
+    def _send(self, node: NodeName, turn: Turn) -> None:
+        """Send the next of what waits, as much as one request may bear."""
+        line = self._links.line(node)
+        datagrams = line is not None and line.address.startswith("udp:")
+        room = DATAGRAM_BYTES if datagrams else STREAM_BYTES
+        contents: list[RouterContent] = []
+        while turn.waiting and len(contents) < BUNDLE:
+            room -= _size(turn.waiting[0])
+            if room < 0 and contents:
+                break
+            contents.append(turn.waiting.popleft())
         turn.in_flight += 1
-        done = partial(self._ended, node, turn, content)
+        done = partial(self._ended, node, turn, contents)
+        content = contents[0] if len(contents) == 1 else Talk(tuple(contents))
         self._links.send(node, content, done, self._core.settings.control_seconds)
 
-    def _ended(self, node: NodeName, turn: Turn, content: RouterContent, answer: LinkAnswered) -> None:
+    def _ended(self, node: NodeName, turn: Turn, contents: list[RouterContent], answer: LinkAnswered) -> None:
         turn.in_flight -= 1
         if not answer.answered or answer.status != 200:
-            self._gather(NeighbourSilent, node, content)
+            for content in contents:
+                self._gather(NeighbourSilent, node, content)
         if turn.waiting and self._links.up(node):
-            self._send(node, turn, turn.waiting.popleft())
+            self._fresh[node] = None
 
     def _gather(self, kind: type[NeighbourSaid | NeighbourSilent], node: NodeName, content: RouterContent) -> None:
         last = self._out[-1] if self._out else None
@@ -104,6 +127,19 @@ class Control:
             last[2].append(content)
         else:
             self._out.append((kind, node, [content]))
+
+
+def _size(content: RouterContent) -> int:
+    """Tell about how many bytes a content takes as JSON."""
+    match content:
+        case Summary():
+            return 120 + (len(content.added) + len(content.removed)) * 4 // 3
+        case Routes():
+            return 30 + sum(len(item.node) + 20 for item in content.items)
+        case SummaryWanted():
+            return 80
+        case _:
+            return 250 + len(content.seen) * 4 // 3
 
 
 def _give_way(waiting: deque[RouterContent]) -> RouterContent:

@@ -85,6 +85,8 @@ class Learning(msgspec.Struct, frozen=True):
     seconds: float
     """Virtual ones."""
     requests: dict[str, int]
+    contents: dict[str, int]
+    """The same, but each thing in a request with several by itself."""
     bytes: dict[str, int]
     """Only if measured."""
 
@@ -242,7 +244,7 @@ class LargeNetwork:
             before = traffic.requests.total()
             self.simulation.run_for(SILENT, max_steps=MAX_STEPS)
         traffic.measuring = False
-        return Learning(clock.monotonic() - begun, dict(traffic.requests), dict(traffic.bytes))
+        return Learning(clock.monotonic() - begun, dict(traffic.requests), dict(traffic.contents), dict(traffic.bytes))
 
     def routes(self, name: str) -> RoutesRead:
         """What a node's Router knows."""
@@ -279,7 +281,7 @@ class LargeNetwork:
         return Cost(
             messages=len(keys),
             found=self._found(keys),
-            carries=traffic.requests["carry"],
+            carries=traffic.of("carry"),
             searches=traffic.of("search", "searched"),
             extra_bytes=traffic.largest_extra,
         )

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from actors.messages.client_manager import SubmitMessages
-from actors.messages.links import Carry
+from actors.messages.links import Carry, Talk
 from actors.messages.requests import Answer, Submission
 from actors.messages.server_manager import (
     LinkAnswered,
@@ -48,7 +48,9 @@ class Traffic:
 
     def __init__(self, realm: str) -> None:
         self.requests: Counter[str] = Counter()
-        """`carry`, `search`, `searched`, `routes`, `summary`, `hello`, `alive`, ..."""
+        """`carry`, `search`, `searched`, `routes`, `summary`, `talk`, `hello`, `alive`, ..."""
+        self.contents: Counter[str] = Counter()
+        """The same, but each thing within a `talk` by itself."""
         self.bytes: Counter[str] = Counter()
         """The same in bytes, as long as `measuring`."""
         self.largest_extra = 0
@@ -59,6 +61,7 @@ class Traffic:
     def clear(self) -> None:
         """Count from here on."""
         self.requests.clear()
+        self.contents.clear()
         self.bytes.clear()
         self.largest_extra = 0
 
@@ -66,6 +69,10 @@ class Traffic:
         """Count a request."""
         kind = kind_of(request.content)
         self.requests[kind] += 1
+        if isinstance(request.content, Talk):
+            self.contents.update(kind_of(item) for item in request.content.items)
+        else:
+            self.contents[kind] += 1
         if self.measuring:
             size = len(encode_request(request, self._realm, VIA, TOKEN))
             self.bytes[kind] += size
@@ -73,8 +80,8 @@ class Traffic:
                 self.largest_extra = max(self.largest_extra, size - len(request.content.envelope.body))
 
     def of(self, *kinds: str) -> int:
-        """Requests of these kinds."""
-        return sum(self.requests[kind] for kind in kinds)
+        """Contents of these kinds."""
+        return sum(self.contents[kind] for kind in kinds)
 
 
 class Switch:

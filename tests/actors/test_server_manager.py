@@ -14,13 +14,17 @@ from actors.messages.links import (
     DecideMove,
     Frame,
     Hello,
+    LinkContent,
     NodeRoute,
     Relay,
     RelayedDelivery,
     Reply,
+    RouterContent,
     Routes,
     SearchStep,
+    Summary,
     SummaryWanted,
+    Talk,
 )
 from actors.messages.requests import OutboundRequest
 from actors.messages.router import FindNames, Found, NameAnswer, NeighbourDown
@@ -310,13 +314,31 @@ def test_too_much_for_a_slow_neighbour_gives_way_where_it_is_told_anew() -> None
         network.on_request = lambda caller, callee, request: None
         search = SearchStep(search="a/1", name=UserName("x"), origin=A, budget=9, seconds=9.0)
         routes = Routes(items=(NodeRoute(node=C, number=1, metric=1, version=0),))
-        a.tell(TellNeighbours(items=tuple((B, search) for _ in range(IN_FLIGHT + 1))))
+        for _ in range(IN_FLIGHT):
+            a.tell(TellNeighbours(items=((B, search),)))
+            network.run(0.001)
+        a.tell(TellNeighbours(items=((B, search),)))
         a.tell(TellNeighbours(items=((B, routes), *((B, search) for _ in range(WAITING)))))
         network.run(0.1)
         assert a.silent()[:1] == [routes]
         assert len(a.silent()) == 2
         network.run(10)
         assert len(a.silent()) == IN_FLIGHT + 2 + WAITING
+
+
+def test_what_a_router_says_at_once_goes_in_few_requests() -> None:
+    with Network() as network:
+        network.add("b")
+        a = network.add("a", "b")
+        network.run()
+        heard: list[LinkContent] = []
+        network.on_request = lambda caller, callee, request: heard.append(request.content)  # and lost
+        big = [Summary(node=C, version=number, base=0, added=bytes(9_000)) for number in (1, 2, 3)]
+        small = [SummaryWanted(node=C, have=number) for number in range(150)]
+        contents: tuple[RouterContent, ...] = (*big, *small)
+        a.tell(TellNeighbours(items=tuple((B, content) for content in contents)))
+        network.run(0.1)
+        assert [len(content.items) if isinstance(content, Talk) else 1 for content in heard] == [1, 1, 49, 100, 2]
 
 
 def test_what_is_told_to_nobody_comes_back() -> None:
@@ -623,8 +645,9 @@ def test_a_border_that_sheds_without_a_proof_costs_no_link() -> None:
         assert a.ups() == {"b"}
         assert len(a.silent()) == 10
         network.on_answer = lambda callee, caller, reply: LinkReply(reply.transaction, 200)
-        a.tell(TellNeighbours(items=((B, WANTED),) * 10))
-        network.run(0.1)
+        for _ in range(10):
+            a.tell(TellNeighbours(items=((B, WANTED),)))
+            network.run(0.01)
         assert a.events("neighbour-down") == ["b: its answers cannot be proved"]
 
 
