@@ -382,15 +382,22 @@ class NodeTable:
         self._forgotten = (*self._forgotten, *gone)
 
     def encoded_size(self) -> int:
-        """Tell how many bytes the table takes when encoded: names once, next hops and claims by number."""
+        """Tell how many bytes the table takes when encoded: names once, next hops by slot, most claims in a byte."""
         rows = [
             (
                 way.node,
                 way.number,
                 way.metric,
                 way.slot,
-                [(claim.number, claim.metric) if claim is not None else None for claim in way.claims],
+                [_encoded(claim, way.number) for claim in way.claims],
             )
             for way in self._ways.values()
         ]
         return len(msgspec.msgpack.encode((self._number, self._neighbours, rows)))
+
+
+def _encoded(claim: NodeRoute | None, number: int) -> int | tuple[int, int] | None:
+    """Give what must be kept of a claim: mostly it has the number that this node goes by."""
+    if claim is None:
+        return None
+    return claim.metric if claim.number == number else (claim.number, claim.metric)
