@@ -78,6 +78,7 @@ class Network(Stage):
         """
         super().__init__(seed, slowness=slowness, record=record)
         self.links = tuple(links)
+        self.oracle.one_home = not open_mode
         self.random = Random(f"network {seed}")
         names = names_of(self.links)
         places = {name: (f"10.1.{at // 250}.{1 + at % 250}", 5060) for at, name in enumerate(names)}

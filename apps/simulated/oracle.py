@@ -95,11 +95,13 @@ class Oracle:
         """Messages a phone got again although it answered, because its answer was not on disk: allowed."""
         self.boots: dict[str, int] = {}
         """How often each node was started."""
+        self.one_home = True
+        """No user has two homes at once, as in an open network that is parted: then order holds over moves, too."""
         self.calm = True
         """No fault has happened yet."""
         self.custody = Custody(self.complain, self._entered)
         self._bodies: dict[str, dict[bytes, str]] = {}
-        self._newest: dict[str, int] = {}
+        self._newest: dict[tuple[str, str], int] = {}
         self._acknowledged: dict[tuple[str, str], float] = {}
         """When a device's answer to a message came onto the disk."""
         self._aside: dict[str, set[tuple[str, int]]] = {}
@@ -155,10 +157,11 @@ class Oracle:
         if body in bodies and body in self.sent:
             self.complain(f"{device} got {body!r} twice, as {bodies[body]} and {message}")
         bodies[body] = message
-        newest = self._newest.get(device, 0)
+        line = (device, "" if self.one_home else stored.place[0])
+        newest = self._newest.get(line, 0)
         if stored.number < newest and stored.place not in self._aside.get(device, ()):
             self.complain(f"{device} got {body!r} (number {stored.number} at its home) after number {newest}")
-        self._newest[device] = max(newest, stored.number)
+        self._newest[line] = max(newest, stored.number)
         mailbox.append(message)
 
     # What the disks tell.
