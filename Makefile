@@ -73,7 +73,7 @@ bench-routing: $(VENV)/.installed-dev
 	$(BIN)/python -m benchmarks.routing
 
 faults: $(VENV)/.installed-test
-	ANGARIUM_FAULTS=full $(BIN)/python -m pytest --timeout 3600 tests/faults
+	ANGARIUM_FAULTS=full $(BIN)/python -m pytest --timeout 3600 tests/faults tests/federation
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
