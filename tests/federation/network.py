@@ -122,6 +122,14 @@ def events(node: NodeProcess, kind: str = "") -> list[dict[str, Any]]:
     return [item for item in node.get("/v1/events")["events"] if kind in ("", item["kind"])]
 
 
+def said(nodes: Nodes) -> str:
+    """All that the nodes say of themselves, for whoever looks why a test failed."""
+    pages = ("neighbours", "routes", "status", "events")
+    return "\n".join(
+        f"{name} {page}: {node.get(f'/v1/{page}')}" for name, node in nodes.items() if node.running for page in pages
+    )
+
+
 def delivered(log: Log) -> int:
     """Messages that phones have taken so far."""
     return sum(fact.what == "delivered" for fact in log.facts())

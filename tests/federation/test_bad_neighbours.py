@@ -19,6 +19,7 @@ from tests.federation.network import (
     custody,
     link_address,
     neighbours,
+    said,
     wait_until_known,
     wait_until_linked,
 )
@@ -87,7 +88,7 @@ def test_mail_to_others_goes_on_and_none_is_lost(stage: Stage, tmp_path: Path, m
             to_c.behave(Manner.HONEST)
             to_a.behave(Manner.HONEST)
             exchange.pause()
-            assert wait_until(lambda: exchange.quiet and log.outstanding() == 0, 60.0), log.outstanding()
+            assert wait_until(lambda: exchange.quiet and log.outstanding() == 0, 60.0), said(nodes)
             assert wait_until(lambda: custody(nodes) == 0, 10.0)
         wait_until_linked(nodes, EDGES)
     verdict = judge(log.facts())

@@ -16,7 +16,7 @@ from tests.faults.node import NodeProcess
 from tests.faults.oracle import Log, judge
 from tests.faults.phones import Exchange, Phone, Sender, answer_to, wait_until
 from tests.federation.between import Between, Spoken, hand_on
-from tests.federation.network import counter, custody, events, link_address, wait_until_known, wait_until_linked
+from tests.federation.network import counter, custody, events, link_address, said, wait_until_known, wait_until_linked
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(120)]
 LINK = re.compile(rb"(?m)^Angarium-Link: [^\r]*\r\n")
@@ -112,7 +112,7 @@ def test_rows_stay_and_arrive_once_unchanged(stage: Stage, tmp_path: Path) -> No
             assert nodes["a"].waiting() >= len(LIES)
             host.on_request = hand_on
             exchange.pause()
-            assert wait_until(lambda: exchange.quiet and log.outstanding() == 0, 60.0), log.outstanding()
+            assert wait_until(lambda: exchange.quiet and log.outstanding() == 0, 60.0), said(nodes)
         verdict = judge(log.facts())
         assert verdict.failures == 0, str(verdict)
         assert arrived(log) == {*LIES, TWICE}

@@ -19,6 +19,7 @@ from tests.federation.network import (
     mesh,
     network,
     ring,
+    said,
     wait_until_known,
     wait_until_linked,
 )
@@ -37,13 +38,13 @@ def everybody(nodes: Nodes, log: Log, names: str = "abcd") -> Exchange:
     return Exchange(phones, senders)
 
 
-def exchange_messages(exchange: Exchange, log: Log, each: int) -> None:
+def exchange_messages(nodes: Nodes, exchange: Exchange, log: Log, each: int) -> None:
     """Have each sender send so many at least, and wait until all has arrived."""
     before = delivered(log)
     exchange.go()
-    assert wait_until(lambda: delivered(log) >= before + each * len(exchange.senders), 60.0)
+    assert wait_until(lambda: delivered(log) >= before + each * len(exchange.senders), 60.0), said(nodes)
     exchange.pause()
-    assert wait_until(lambda: exchange.quiet and log.outstanding() == 0, 60.0), log.outstanding()
+    assert wait_until(lambda: exchange.quiet and log.outstanding() == 0, 60.0), said(nodes)
 
 
 @pytest.mark.parametrize(("edges", "longest"), [(ring(), 2), (mesh(), 1)], ids=["ring", "mesh"])
@@ -52,13 +53,13 @@ def test_everybody_writes_to_everybody(tmp_path: Path, edges: list[Edge], longes
         wait_until_known(nodes)
         with Log(tmp_path / "oracle.log") as log, everybody(nodes, log) as exchange:
             exchange.register()
-            exchange_messages(exchange, log, 1)
+            exchange_messages(nodes, exchange, log, 1)
             assert judge(log.facts()).failures == 0
             assert wait_until(lambda: custody(nodes) == 0, 10.0)
             first = len(accepted(log))
             # Now all routes are known: each hand-over is one request, but for repeats.
             before = counted(nodes, CARRIES) + counted(nodes, REPEATS)
-            exchange_messages(exchange, log, EACH)
+            exchange_messages(nodes, exchange, log, EACH)
             assert wait_until(lambda: custody(nodes) == 0, 10.0)
             assert judge(log.facts()).failures == 0
             requests = counted(nodes, CARRIES) + counted(nodes, REPEATS) - before
@@ -75,10 +76,10 @@ def test_a_ring_goes_the_other_way_round(tmp_path: Path) -> None:
         wait_until_known(nodes)
         with Log(tmp_path / "oracle.log") as log, everybody(nodes, log, "ac") as exchange:
             exchange.register()
-            exchange_messages(exchange, log, 1)
+            exchange_messages(nodes, exchange, log, 1)
             assert wait_until(lambda: custody(nodes) == 0, 10.0)
             nodes["b"].kill()
-            exchange_messages(exchange, log, 10)
+            exchange_messages(nodes, exchange, log, 10)
             nodes["b"].restart()
             wait_until_linked(nodes, ring())
             # What was on the wire to it when it was killed stays in doubt until it is back; the rest goes by b.
@@ -89,7 +90,7 @@ def test_a_ring_goes_the_other_way_round(tmp_path: Path) -> None:
             nodes["d"].restart()
             wait_until_linked(nodes, ring())
             exchange.pause()
-            assert wait_until(lambda: exchange.quiet and log.outstanding() == 0, 60.0), log.outstanding()
+            assert wait_until(lambda: exchange.quiet and log.outstanding() == 0, 60.0), said(nodes)
             verdict = judge(log.facts())
             assert (verdict.lost, verdict.doubled, verdict.unasked) == ([], [], [])
         assert wait_until(lambda: custody(nodes) == 0, 10.0)

@@ -1,0 +1,58 @@
+"""Links over UDP: beside links over TCP, and over a way that loses some, repeats and reorders."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from tests.faults.node import NodeProcess
+from tests.faults.oracle import Log, judge
+from tests.faults.phones import Exchange, Phone, Sender, wait_until
+from tests.federation.lossy import Lossy
+from tests.federation.network import Nodes, counted, custody, delivered, line, neighbours, said, wait_until_linked
+
+pytestmark = [pytest.mark.faults, pytest.mark.timeout(180)]
+
+
+def exchange_messages(nodes: Nodes, log: Log, *, ends: str, pairs: int, count: int, pace: float = 0.02) -> None:
+    """Have phones at both ends write to each other until so many messages have arrived, and all the rest."""
+    one, other = (nodes[end].udp for end in ends)
+    phones = [Phone(f"x{n}", one, log) for n in range(pairs)] + [Phone(f"y{n}", other, log) for n in range(pairs)]
+    senders = [Sender(f"x{n}", f"y{n}", one, log, pace=pace) for n in range(pairs)]
+    senders += [Sender(f"y{n}", f"x{n}", other, log, pace=pace) for n in range(pairs)]
+    with Exchange(phones, senders) as exchange:
+        exchange.register()
+        exchange.go()
+        assert wait_until(lambda: delivered(log) >= count, 90.0), said(nodes)
+        exchange.pause()
+        assert wait_until(lambda: exchange.quiet and log.outstanding() == 0, 60.0), said(nodes)
+    verdict = judge(log.facts())
+    assert verdict.failures == 0, str(verdict)
+    assert wait_until(lambda: custody(nodes) == 0, 10.0)
+
+
+@pytest.mark.parametrize("udp", [[("a", "b"), ("b", "c")], [("b", "c")]], ids=["all udp", "one tcp, one udp"])
+def test_a_line(tmp_path: Path, udp: list[tuple[str, str]]) -> None:
+    with Log(tmp_path / "oracle.log") as log, line(tmp_path, udp=udp) as nodes:
+        for one, other in (("a", "b"), ("b", "c")):
+            kinds = {neighbours(nodes[x])[y]["address"].partition(":")[0] for x, y in ((one, other), (other, one))}
+            assert kinds == {"udp" if (one, other) in udp else "tcp"}
+        exchange_messages(nodes, log, ends="ac", pairs=2, count=100)
+
+
+def test_a_way_that_loses_repeats_and_reorders(tmp_path: Path) -> None:
+    ways = {"loss": 0.15, "repeat": 0.1, "jitter": 0.05}
+    with ExitStack() as stack:
+        a, b = (NodeProcess(tmp_path / name, name=name) for name in "ab")
+        to_a, to_b = (stack.enter_context(Lossy(node.udp, seed=7, **ways)) for node in (a, b))
+        a.args += ["--neighbour", f"b={to_b.url}"]
+        b.args += ["--neighbour", f"a={to_a.url}"]
+        nodes = {node.name: stack.enter_context(node) for node in (a, b)}
+        wait_until_linked(nodes, [("a", "b")], 60.0)
+        with Log(tmp_path / "oracle.log") as log:
+            exchange_messages(nodes, log, ends="ab", pairs=8, count=80, pace=0.5)
+        assert counted(nodes, "sip_retransmissions_sent_total") > 0
+        assert to_a.lost > 10
+        assert to_a.passed + to_b.passed < 10 * delivered(log)
