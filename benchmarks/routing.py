@@ -31,7 +31,7 @@ USERS = 100
 """Names at each node."""
 SIZES = (10, 100, 1_000, 10_000)
 LIVE_SIZES = (10, 100, 1_000)
-ACTOR_SIZES = (10, 100)
+ACTOR_SIZES = (10, 100, 1_000)
 UNLIMITED = 10**9
 
 LADDERS: dict[str, tuple[tuple[str, ...], int]] = {
@@ -259,10 +259,15 @@ def _traffic(quick: bool) -> None:
 
 def _actors(quick: bool) -> None:
     logger.remove()  # a thousand links that stand are no news here
-    for nodes in ACTOR_SIZES[:1] if quick else ACTOR_SIZES:
+    for nodes in ACTOR_SIZES[:2] if quick else ACTOR_SIZES:
+        links = SHAPES["random"](nodes, SEED)
         for method in ROUTERS:
-            got = measure(SHAPES["random"](nodes, SEED), method, 10 if quick else 30, SEED)
-            show(f"actors-{nodes}-{method.replace(' ', '-')}", msgspec.structs.asdict(got))
+            if method == "ladder":
+                count = min(500, nodes * 5)
+            else:
+                count = 20 if nodes < 1_000 else 5
+            got = measure(links, method, users=10, count=count)
+            show(f"actors-{nodes}-{method.replace(' ', '-')}", got)
 
 
 if __name__ == "__main__":

@@ -22,6 +22,8 @@ from benchmarks.routing_graphs import Graph
 from sip_adapter.links import encode_request
 
 DELAY = 0.01
+LARGEST = 30_000
+"""Bytes of contents in one request."""
 FRAME = Frame("0" * 32, 100_000, "0" * 32)
 EMPTY = Routes(())
 
@@ -170,9 +172,9 @@ class Live:
         together: dict[NodeName, list[RouterContent]] = {}
         for target, item in told:
             together.setdefault(target, []).append(item)
-            self._count(item)
         for target, items in together.items():
             self._at(DELAY, "told", node, target, items)
+            self._count(items)
         again = network.told.take_again()
         if again is not None:
             self._again(node, again)
@@ -182,20 +184,28 @@ class Live:
             self._wakes[node] = due
             self._at(due - self.now, "wake", node, due)
 
-    def _count(self, item: RouterContent) -> None:
-        if isinstance(item, SearchStep | SearchAnswer):
-            self.packets += 1
-            return
-        self.requests += 1
-        if isinstance(item, Routes):
-            self.ways += len(item.items)
+    def _count(self, items: list[RouterContent]) -> None:
+        """Count what goes to one neighbour: what fits goes in one request."""
+        size = 0
+        for item in items:
+            if isinstance(item, SearchStep | SearchAnswer):
+                self.packets += 1
+            else:
+                size += self._size(item)
+                self.ways += len(item.items) if isinstance(item, Routes) else 0
+        if size:
+            requests = -(-size // LARGEST)
+            self.requests += requests
+            self.bytes += size + requests * self._overhead
+
+    def _size(self, item: RouterContent) -> int:
         # The same object is told to many: measured once while it lives.
         known = self._sizes.get(id(item))
         if known is None or known[0] is not item:
             if len(self._sizes) > 20_000:
                 self._sizes.clear()
-            known = self._sizes[id(item)] = (item, self._overhead + len(msgspec.json.encode(item)))
-        self.bytes += known[1]
+            known = self._sizes[id(item)] = (item, len(msgspec.json.encode(item)))
+        return known[1]
 
     # Messages.
 
