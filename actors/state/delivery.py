@@ -61,6 +61,8 @@ class Deliveries:
         self.proof = AddressProof(wanted=prove_addresses)
         self._windows: dict[UserName, dict[DeviceKey, Window]] = {}
         self._deliveries: dict[int, Window] = {}
+        self._left: dict[int, UserName] = {}
+        """Requests still under way to where a device is no longer: what comes of them is ignored."""
         self._numbers = itertools.count(1)
         self._closed: set[Seq] = set()
         """Messages some device acknowledged in this run, whose rows are still there."""
@@ -165,6 +167,7 @@ class Deliveries:
         if any(same_place(window.binding, live) for live in device.bindings):
             return
         self._deliveries.pop(window.delivery, None)
+        self._left[window.delivery] = window.user
         window.in_flight = None
         window.buffer.insert(0, message)
 
@@ -192,6 +195,7 @@ class Deliveries:
 
     def ended(self, result: DeliveryResult, now: float) -> None:
         """A request to a device ended: acknowledge, refuse, or wait."""
+        self._left.pop(result.delivery, None)
         window = self._deliveries.get(result.delivery)
         if window is not None:
             self._ended(window, result, now)
@@ -289,8 +293,10 @@ class Deliveries:
         self._draining.add(user)
 
     def is_idle(self, user: UserName) -> bool:
-        """Tell whether nothing is under way to any of his devices, answers on their way to the disk included."""
-        return not any(window.in_flight or window.probe for window in self._windows.get(user, {}).values())
+        """Tell whether nothing is under way to any of his devices, answers on their way to the disk included, nor to
+        where they were before: the same message in another node's bytes is another one to a plain phone."""
+        under_way = any(window.in_flight or window.probe for window in self._windows.get(user, {}).values())
+        return not under_way and user not in self._left.values()
 
     def hold(self, user: UserName) -> None:
         """He is just moving: send him nothing until `release`."""

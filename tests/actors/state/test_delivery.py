@@ -252,6 +252,22 @@ def test_results_nobody_waits_for_are_ignored() -> None:
     assert box.deliveries.user_of(request.delivery) is None
 
 
+def test_what_is_under_way_to_an_old_address_is_waited_for_before_a_move() -> None:
+    mailbox = Mailbox("phone")
+    mailbox.offer(1)
+    (old,) = mailbox.sent()
+    device = mailbox.put("phone", number=2)
+    mailbox.deliveries.alive(mailbox.record, device, 1.0)
+    (new,) = mailbox.sent()
+    assert (new.token, new.flow) == (old.token, flow(2))
+    mailbox.deliveries.drain(BOB)
+    mailbox.answer(new)
+    mailbox.commit()
+    assert not mailbox.deliveries.is_idle(BOB)
+    mailbox.answer(old, 408, answered=False)
+    assert mailbox.deliveries.is_idle(BOB)
+
+
 def test_after_an_exception_it_is_known_whose_result_it_was() -> None:
     box = Mailbox("a")
     box.offer(1)
