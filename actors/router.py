@@ -40,7 +40,11 @@ from actors.state.routing.settings import RouterSettings
 from actors.state.routing_table import HERE, NOBODY
 
 AGAIN = 0.2
-"""Seconds until what could not be taken in is told again."""
+"""Seconds until what could not be taken in is tried again."""
+RETRY = Wake(-1)
+
+News = NamesAreOurs | NamesAreGone | NamesLiveAt | NeighbourUp | NeighbourDown
+"""What nobody tells twice: were it not taken in, users would be unknown, neighbours unused until the next start."""
 
 
 class Router(ActorBase[RouterCommand]):
@@ -70,6 +74,8 @@ class Router(ActorBase[RouterCommand]):
         self._unknown = 0
         self._searching = 0
         self._told_gauges: dict[str, float] = {}
+        self._missed: list[RouterCommand] = []
+        """News that could not be taken in, and what came behind it: without it users are unknown who are not."""
         self._wake_id = 0
         self._wake_at: float | None = None
         self._heard = False
@@ -79,6 +85,12 @@ class Router(ActorBase[RouterCommand]):
 
     def handle(self, message: RouterCommand) -> None:
         """Serve one command."""
+        if self._missed and not isinstance(message, Wake):
+            self._missed.append(message)
+        else:
+            self._serve(message)
+
+    def _serve(self, message: RouterCommand) -> None:  # noqa: C901 - the whole mailbox at a glance
         match message:
             case RouteMessages():
                 self._route(message)
@@ -97,6 +109,8 @@ class Router(ActorBase[RouterCommand]):
                 self._network.ladder.failed(message, self.clock.monotonic())
             case ReadRoutes():
                 self._read(message)
+            case Wake(id=RETRY.id):
+                self._retry()
             case Wake():
                 if message.id == self._wake_id:
                     self._wake_at = None
@@ -183,7 +197,7 @@ class Router(ActorBase[RouterCommand]):
             case NamesLiveAt():
                 network.claimed(message.claims, now)
             case GrantOrigin():
-                network.ladder.grants.put((message.name, message.node), now + message.seconds)
+                network.ladder.grants.extend((message.name, message.node), now + message.seconds)
 
     def _read(self, message: ReadRoutes) -> None:
         network = self._network
@@ -200,11 +214,25 @@ class Router(ActorBase[RouterCommand]):
         )
 
     def recover(self, message: RouterCommand, error: Exception) -> None:
-        """What was not taken in is told again, or users would be unknown, neighbours unused until the next start."""
-        if isinstance(message, NamesAreOurs | NamesAreGone | NamesLiveAt | NeighbourUp | NeighbourDown):
-            self.context.scheduler.after(AGAIN, self.ref, message)
+        """Take news in a little later, and have time go on."""
+        if isinstance(message, News):
+            self._miss(message)
+        elif isinstance(message, Wake):
+            self._wake_at = None
+            self._heard = True
+            if self._missed:
+                self.context.scheduler.after(AGAIN, self.ref, RETRY)
         else:
             super().recover(message, error)
+
+    def _miss(self, message: News) -> None:
+        if not self._missed:
+            self.context.scheduler.after(AGAIN, self.ref, RETRY)
+        self._missed.append(message)
+
+    def _retry(self) -> None:
+        missed, self._missed = self._missed, []
+        self.each(missed, self._serve, self.recover)
 
     # What is told.
 

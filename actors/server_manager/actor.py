@@ -273,14 +273,23 @@ class ServerManager(ActorBase[ServerManagerCommand]):
 
     def recover(self, message: ServerManagerCommand, error: Exception) -> None:
         """Make good what raised here: a question's answer counts as none, unless its asker knows better."""
-        if isinstance(message, Wake):
-            self._next_wake = float("inf")  # `flush`, which follows, asks for another
-            return
-        question = None
-        if isinstance(message, Answer) and (question := self._core.answered(message.request)) is not None:
-            (question.broken or question.failed)("ServerManager failed")
-        else:
-            super().recover(message, error)
+        match message:
+            case Wake():
+                self._next_wake = float("inf")  # `flush`, which follows, asks for another
+            case NetworkOpen() | NodeWays() | RouteAgain():
+                self.handle(message)  # nobody tells it again, and to take it in twice does no harm
+            case CommandFailed():
+                self._failed(message.request, message.reason)
+            case MessagesQueued():
+                self._mail.missed(message.items)
+            case RelayDeliveries():
+                self.each(message.items, partial(self._relays.not_delivered, error=error), _leave)
+            case TellNeighbours():
+                self.each(message.items, partial(self._control.not_told, error=error), _leave)
+            case _ if isinstance(message, Answer) and (question := self._core.answered(message.request)) is not None:
+                (question.broken or question.failed)("ServerManager failed")
+            case _:
+                super().recover(message, error)
 
     # Time.
 

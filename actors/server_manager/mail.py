@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from actors.messages.server_manager import LinkRequested, QueuedMessage
 from actors.messages.storage import QueueSize
-from actors.model import NodeName, Seq, UserName
+from actors.model import NodeName, Seq, UserName, queue_node
 from actors.server_manager.arrivals import Arrivals
 from actors.server_manager.core import Core
 from actors.server_manager.custody import Custody
@@ -53,6 +53,12 @@ class Mail:
         """ClientManager has stored these; also before `start`."""
         for item in items:
             self.custody.placed(item.queue, item.message)
+
+    def missed(self, items: Sequence[QueuedMessage]) -> None:
+        """They were announced, and it is not known what became of that: the disk has them."""
+        for queue in dict.fromkeys(item.queue for item in items):
+            node = queue_node(queue)
+            (self.custody.unrouted if node is None else self.custody.link(node)).read_anew()
 
     def carry(self, node: NodeName, request: LinkRequested) -> None:
         """A neighbour's `Carry`, authenticated; answered through `Links.answer` once it is on disk."""

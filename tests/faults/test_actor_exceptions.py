@@ -3,32 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, ClassVar, get_args
+from typing import Any, get_args
 
 import msgspec
 import pytest
 from loguru import logger
 
-from actors.base import ActorBase
-from actors.client_manager.actor import ClientManager
 from actors.messages.client_manager import (
     AddUser,
     AddUsers,
     AskStates,
-    ClientManagerCommand,
+    ClaimConflicts,
     DeliveriesEnded,
     FlowsClosed,
     FlowsSeen,
     ForgetDevice,
     ListUsers,
+    MailStored,
+    MoveUser,
+    RegisterContacts,
+    RelaysArrived,
     RemoveUser,
     SubmitMessages,
 )
-from actors.messages.lifecycle import ActorFailed, CommandFailed, Ping, Wake
+from actors.messages.lifecycle import ActorFailed, CommandFailed, Wake
 from actors.messages.monitor import (
     ClearAlarm,
     Level,
-    MonitorCommand,
     RaiseAlarm,
     ReadJourney,
     ReadMonitor,
@@ -37,50 +38,113 @@ from actors.messages.monitor import (
     Unsubscribe,
 )
 from actors.messages.requests import StateQuestion, Submission
-from actors.messages.router import MessagesRouted, RouteMessages, RouterCommand
-from actors.messages.sip_adapter import CloseFlow, SipAdapterCommand
+from actors.messages.router import (
+    MessagesRouted,
+    NamesAreGone,
+    NamesAreOurs,
+    NamesFound,
+    RouteMessages,
+    RouterCommand,
+)
+from actors.messages.server_manager import FarAnswered, ServerManagerCommand
+from actors.messages.sip_adapter import (
+    AnswerLinkRequests,
+    AnswerRequests,
+    CloseFlow,
+    CloseLink,
+    OpenLink,
+    SendLinkRequests,
+    SendRequests,
+)
 from actors.messages.storage import (
+    AccountSaved,
+    DropMessages,
+    EndMessages,
+    FindExpired,
+    ForgetNeighbour,
+    MessagesAcknowledged,
+    MessagesMoved,
+    MessagesStored,
+    MoveMessages,
     OpenStore,
+    QueueRead,
     ReadMessageState,
+    ReadNeighbours,
+    ReadQueue,
     ReadStoreStats,
     ReadUser,
     ReadUsers,
-    StorageCommand,
+    RegistrationSaved,
+    SaveAccounts,
+    SaveNeighbour,
+    SaveRegistration,
+    SettleMove,
     StoreMessages,
     StoreOpened,
     UserRead,
     UsersRead,
 )
 from actors.model import Flow, MessageId, TransactionKey, UserName
-from actors.monitor import Monitor
-from actors.router import Router
 from actors.state.digest import ha1
-from actors.storage import Storage
 from actors.testing import Probe
 from apps.node.wiring import Actors
 from apps.simulated.phone import Phone
 from apps.simulated.site import REALM
 from apps.simulated.world import World
-from sip_adapter.adapter import SipAdapter
 from sip_adapter.endpoint import SipEndpoint
 from tests.actors.bench import digest
+from tests.faults.exceptions import Fault, Faults, Planted, kinds, name_of
+from tests.faults.federated import FederatedStory
 
-Fault = tuple[str, type[Any]]
-PARTS: dict[str, tuple[type[ActorBase[Any]], Any]] = {
-    "client_manager": (ClientManager, ClientManagerCommand),
-    "router": (Router, RouterCommand),
-    "storage": (Storage, StorageCommand),
-    "monitor": (Monitor, MonitorCommand),
-    "sip_adapter": (SipAdapter, SipAdapterCommand),
-}
 WHILE_STARTING = {OpenStore, ReadUsers, StoreOpened, UsersRead}
-NEVER_THERE = {("router", Wake), ("monitor", Wake)}
-"""They set no timers."""
+IN_A_NETWORK: dict[str, set[type[Any]]] = {
+    "client_manager": {MailStored, RelaysArrived, FarAnswered, NamesFound, ClaimConflicts, MoveUser, MessagesMoved},
+    "server_manager": set(get_args(ServerManagerCommand)),
+    "router": set(get_args(RouterCommand)) - {RouteMessages, NamesAreOurs, NamesAreGone},
+    "storage": {
+        MoveMessages,
+        DropMessages,
+        SettleMove,
+        SaveNeighbour,
+        ForgetNeighbour,
+        ReadNeighbours,
+    },
+    "sip_adapter": {OpenLink, CloseLink, SendLinkRequests, AnswerLinkRequests},
+}
+"""What one node alone never hears."""
+ALSO_IN_A_NETWORK: dict[str, set[type[Any]]] = {
+    "client_manager": {
+        SubmitMessages,
+        RegisterContacts,
+        DeliveriesEnded,
+        MessagesRouted,
+        MessagesStored,
+        MessagesAcknowledged,
+        QueueRead,
+        RegistrationSaved,
+        AccountSaved,
+        UserRead,
+    },
+    "router": {RouteMessages, NamesAreOurs, NamesAreGone},
+    "storage": {
+        StoreMessages,
+        EndMessages,
+        ReadQueue,
+        FindExpired,
+        SaveRegistration,
+        SaveAccounts,
+        ReadUser,
+        OpenStore,
+    },
+    "sip_adapter": {SendRequests, AnswerRequests, Wake},
+}
+"""What others ask there, or what more hangs on."""
 NEEDS: dict[Fault, Fault] = {
     ("client_manager", CommandFailed): ("storage", StoreMessages),
     ("client_manager", UserRead): ("client_manager", DeliveriesEnded),
 }
 """Some messages come only after another fault."""
+NEEDS_IN_A_NETWORK: dict[Fault, Fault] = {("server_manager", CommandFailed): ("router", RouteMessages)}
 ANSWERED_500 = {
     ("client_manager", SubmitMessages),
     ("client_manager", MessagesRouted),
@@ -90,57 +154,25 @@ ANSWERED_500 = {
 }
 
 
-class Planted(Exception):
-    """The fault."""
-
-
-def kinds() -> list[Fault]:
-    """Every actor with every message kind that its own code serves."""
-    found = [(role, kind) for role, (_, commands) in PARTS.items() for kind in get_args(commands)]
-    return [(role, kind) for role, kind in found if kind is not Ping and (role, kind) not in NEVER_THERE]
-
-
-def failing(role: str, kinds: set[type[Any]]) -> type[ActorBase[Any]]:
-    """The actor, but for the first message of each kind."""
-    base = PARTS[role][0]
-
-    class Failing(base):  # type: ignore[misc, valid-type]  # whichever actor it is
-        left: ClassVar[set[type[Any]]] = set(kinds)
-        armed: ClassVar[bool] = False
-
-        def handle(self, message: Any) -> None:
-            if Failing.armed and type(message) in Failing.left:
-                Failing.left.discard(type(message))
-                raise Planted(type(message).__name__)
-            super().handle(message)
-
-    return Failing
-
-
 class Story:
     """A day of a node: phones come and go, one refuses, an operator works."""
 
     def __init__(self, *faults: Fault) -> None:
-        roles = {role for role, _ in faults}
-        self.parts: dict[str, Any] = {role: failing(role, {k for r, k in faults if r == role}) for role in roles}
-        self.world = World(7, slowness=0.0, actors=Actors(**self.parts))
+        self.faults = Faults(*faults)
+        self.world = World(7, slowness=0.0, actors=Actors(**self.faults.parts))
         if any(kind in WHILE_STARTING for _, kind in faults):
-            self.arm()
+            self.faults.arm()
         self.world.start_node()
         world = self.world
         self.alice = world.add_phone("alice")
         self.bob, self.desk = world.add_phone("bob"), world.add_phone("bob", instance=False)
         self.carol = world.add_phone("carol", refuses=lambda body: True)
 
-    def arm(self) -> None:
-        for part in self.parts.values():
-            part.armed = True
-
     def tell(self) -> None:
         """Let it happen, in the order of a usual day."""
         run = self.world.simulation.run_for
         self.switch_on(self.alice, self.bob, self.carol)
-        self.arm()
+        self.faults.arm()
         self.switch_on(self.desk)
         for _ in range(3):
             self.alice.send("bob")
@@ -250,10 +282,6 @@ class Story:
         """Broken promises, without the planted fault."""
         return [violation for violation in self.world.judge() if "Planted" not in violation]
 
-    def unspent(self) -> set[type[Any]]:
-        """Faults that never happened."""
-        return {kind for part in self.parts.values() for kind in part.left}
-
 
 @pytest.fixture(autouse=True)
 def quiet_log() -> Iterator[None]:
@@ -263,22 +291,39 @@ def quiet_log() -> Iterator[None]:
     logger.enable("actors")
 
 
-def name_of(fault: Fault) -> str:
-    return f"{fault[0]}-{fault[1].__name__}"
+def alone() -> list[Fault]:
+    """What one node hears."""
+    return [fault for fault in kinds() if fault[1] not in IN_A_NETWORK.get(fault[0], ())]
 
 
-@pytest.mark.parametrize("fault", kinds(), ids=name_of)
+def in_a_network() -> list[Fault]:
+    """What only a network hears, or what more depends on there."""
+    both = (IN_A_NETWORK, ALSO_IN_A_NETWORK)
+    return [fault for fault in kinds() if any(fault[1] in some.get(fault[0], ()) for some in both)]
+
+
+@pytest.mark.parametrize("fault", alone(), ids=name_of)
 def test_nothing_is_lost_and_the_next_is_served(fault: Fault) -> None:
     story = Story(*{fault, NEEDS.get(fault, fault)})
     try:
         story.tell()
         assert story.verdict() == []
-        assert story.unspent() == set()
+        assert story.faults.unspent() == set()
         failed = [sent for sent in story.world.oracle.sent.values() if sent.status == 500]
         assert bool(failed) == (fault in ANSWERED_500)
         assert all(sent.status != 0 for sent in story.world.oracle.sent.values())
     finally:
         story.world.close()
+
+
+@pytest.mark.parametrize("fault", in_a_network(), ids=name_of)
+def test_nothing_is_lost_between_nodes(fault: Fault) -> None:
+    story = FederatedStory(*{fault, NEEDS_IN_A_NETWORK.get(fault, fault)})
+    with story.net:
+        story.tell()
+        assert story.verdict() == []
+        assert story.faults.unspent() == set()
+        assert all(sent.status for sent in story.net.oracle.sent.values()), "somebody was never answered"
 
 
 def test_a_datagram_that_raises_is_answered_500(monkeypatch: pytest.MonkeyPatch) -> None:
