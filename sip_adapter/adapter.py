@@ -147,8 +147,14 @@ class SipAdapter(ActorBase[SipAdapterCommand]):
                 assert_never(message)
 
     def recover(self, message: SipAdapterCommand, error: Exception) -> None:
-        """Of a command that raised, each answer is tried by itself, and time goes on."""
+        """Of a command that raised, each answer is tried by itself, each send has ended, and time goes on."""
         match message:
+            case SendRequests():
+                for item in message.items:
+                    self._unsent(item, error)
+            case SendLinkRequests():
+                for request in message.items:
+                    self._unsent_to_server(request, error)
             case AnswerRequests():
                 self.each(message.items, self._answer_one, self._answer_500)
             case Wake():
