@@ -119,6 +119,8 @@ class Routing(Value, frozen=True, gc=False, array_like=True):
     """Hand-overs so far; past `MAX_STEPS` it ends."""
     vouch: str = ""
     """Hex of a MAC by which the origin knows a message of its own again, if it comes back (PROTOCOL 25)."""
+    grant: str = ""
+    """Hex of a MAC by which the sender's home knows that it has proved him to the origin (PROTOCOL 25)."""
 
 
 class Envelope(Value, frozen=True, gc=False, array_like=True):
@@ -223,6 +225,8 @@ class Account(Value, frozen=True, gc=False):
     """False: prepared for a move here that its old home has not decided yet."""
     leaving: bool = False
     """With `home`: what he left here, mail and devices, is still on its way there."""
+    moved_from: NodeName = NodeName("")
+    """His home before this one: what it accepted from him may still be on its way (PROTOCOL 25)."""
 
     @property
     def is_here(self) -> bool:

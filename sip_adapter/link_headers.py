@@ -164,7 +164,7 @@ def write_route(routing: Routing) -> bytes:
     return b";".join(parts)
 
 
-def read_route(route: bytes, path: bytes | None, visited: bytes | None, vouch: str) -> Routing:
+def read_route(route: bytes, path: bytes | None, visited: bytes | None, vouch: str, grant: str) -> Routing:
     """Read the three headers of a message's way; raises BadLinkHeader."""
     params = Params(route, "Angarium-Route")
     passed = read_nodes(path, "Angarium-Path")
@@ -177,6 +177,7 @@ def read_route(route: bytes, path: bytes | None, visited: bytes | None, vouch: s
         epoch=params.number(b"epoch", 0),
         step=params.number(b"step", 0),
         vouch=vouch,
+        grant=grant,
     )
 
 

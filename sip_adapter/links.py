@@ -129,6 +129,8 @@ def _custody(content: Carry) -> bytes:
             lines.append((b"Angarium-Visited", write_visited(routing.visited, routing.path)))
         if routing.vouch:
             custody.append(b"vouch=" + pack(routing.vouch))
+        if routing.grant:
+            custody.append(b"grant=" + pack(routing.grant))
     lines.append((b"Angarium-Custody", b";".join(custody)))
     return b"".join([b"%b: %b\r\n" % line for line in lines])
 
@@ -232,7 +234,7 @@ def decode_request(request: Request) -> tuple[Frame, LinkContent]:
 def _read_carry(request: Request) -> Carry:
     custody = Params(b";" + _need(request, b"angarium-custody", "Angarium-Custody"), "Angarium-Custody")
     get = request.get
-    vouch = custody.packed(b"vouch")
+    marks = (custody.packed(b"vouch"), custody.packed(b"grant"))
     route = get(b"angarium-route")
     envelope = Envelope(
         id=MessageId(unescape(_need(request, b"angarium-id", "Angarium-Id"), "Angarium-Id")),
@@ -245,7 +247,7 @@ def _read_carry(request: Request) -> Carry:
         proof=custody.proof(b"proof"),
         display=display_of(request.from_),
         notice=custody.flag(b"notice"),
-        routing=None if route is None else read_route(route, get(b"angarium-path"), get(b"angarium-visited"), vouch),
+        routing=None if route is None else read_route(route, get(b"angarium-path"), get(b"angarium-visited"), *marks),
     )
     return Carry(
         envelope=envelope,

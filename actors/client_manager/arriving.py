@@ -332,7 +332,7 @@ class Arriving:
         def read(answer: UserRead) -> None:
             stored = account if answer.user is None else answer.user.account
             number = self._expect(item, name, settled)
-            whole = msgspec.structs.replace(stored, coming_from=NodeName(""))
+            whole = msgspec.structs.replace(stored, coming_from=NodeName(""), moved_from=item.origin)
             core.refs.storage.tell(SettleMove(core.refs.me, number, whole))
 
         def settled(answer: object) -> None:

@@ -104,6 +104,7 @@ class Core:
         self.repeat: list[Any] = []
         """What Router or Storage failed on and must be asked again, a little later."""
         self.node_offset = 0.0
+        self.node_key = b""
         self.realm = ""
         self._numbers = itertools.count(1)
         self._pending: dict[int, Any] = {}

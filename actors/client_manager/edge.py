@@ -38,8 +38,8 @@ class Prover(Protocol[R_contra]):
     def judge(self, request: R_contra) -> None:
         """Nobody else knows the sender: judge by what is known here."""
 
-    def believe(self, request: R_contra, proof: Proof) -> None:
-        """His home says it is he."""
+    def believe(self, request: R_contra, proof: Proof, grant: str) -> None:
+        """His home says it is he; `grant` is what it wants to see with what he sends."""
 
     def doubt(self, request: R_contra, challenge: Challenge) -> None:
         """His home says it is he, but his nonce was used before, or is too old."""
@@ -277,7 +277,8 @@ class _Proving(Generic[R]):
         """Go on only on the home's yes (PROTOCOL 21)."""
         reply, core = answer.reply, self._core
         if answer.status == 200:
-            self._desk.believe(self._request, Proof.OPEN if reply.proof in ("", Proof.OPEN) else Proof.PEER)
+            proof = Proof.OPEN if reply.proof in ("", Proof.OPEN) else Proof.PEER
+            self._desk.believe(self._request, proof, reply.grant)
         elif answer.status == 401 and reply.challenge is not None and reply.challenge.stale:
             self._desk.doubt(self._request, reply.challenge)
         elif answer.status == 401 and reply.challenge is not None:

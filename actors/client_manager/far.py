@@ -26,6 +26,7 @@ from actors.messages.router import GrantOrigin
 from actors.messages.server_manager import AnswerRelay
 from actors.model import POSTMASTER, Flow, NodeName, Proof, TransactionKey, UserName
 from actors.state.digest import NonceVerdict
+from actors.state.vouch import grant_for
 
 PREFIX = b"relay:"
 """Begins the transactions of relayed REGISTERs."""
@@ -102,7 +103,8 @@ class Far:
             self._challenge(item, stale=True)
         else:
             self._grant(user, item.origin, 0)
-            self._answer(item, 200, reply=self._reply(user, proof=proof))
+            grant = grant_for(core.node_key, user, item.origin)  # lasts longer than the Router's memory
+            self._answer(item, 200, reply=self._reply(user, proof, grant))
 
     def _is_here(self, item: RelayArrived, user: UserName) -> bool:
         """Answer for users who do not live here; the asker looks elsewhere then."""
@@ -155,10 +157,11 @@ class Far:
         life = core.settings.message_life  # what was accepted there waits for a cut link so long
         core.refs.router.tell(GrantOrigin(name=user, node=edge, seconds=seconds + life))
 
-    def _reply(self, user: UserName, proof: Proof | None = None) -> Reply:
+    def _reply(self, user: UserName, proof: Proof | None = None, grant: str = "") -> Reply:
         record = self._core.registry.get(user)
         epoch = record.account.epoch if record is not None else 0
-        return Reply(home=self._core.settings.node, epoch=epoch, proof="" if proof is None else proof.value)
+        proved = "" if proof is None else proof.value
+        return Reply(home=self._core.settings.node, epoch=epoch, proof=proved, grant=grant)
 
     def _answer(
         self, item: RelayArrived, status: int, reason: str = "", reply: Reply | None = None, *, retry_after: int = 0

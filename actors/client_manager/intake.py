@@ -50,6 +50,7 @@ from actors.model import (
 from actors.state.digest import NonceVerdict
 from actors.state.ids import is_about
 from actors.state.outbox import Candidate, Ending
+from actors.state.vouch import granted
 
 NOTICE_LIFE = 432_000.0
 
@@ -112,9 +113,12 @@ class Intake:
         else:
             self._take(request, candidate)
 
-    def believe(self, request: Submission, proof: Proof) -> None:
+    def believe(self, request: Submission, proof: Proof, grant: str) -> None:
         """The sender's home answers for him."""
-        self._take(request, self._core.admission.candidate(request, proof, self._core.clock.wall()))
+        core = self._core
+        candidate = core.admission.candidate(request, proof, core.clock.wall())
+        envelope = granted(core.settings.node, grant, candidate.envelope)
+        self._take(request, candidate._replace(envelope=envelope))
 
     def doubt(self, request: Submission, challenge: Challenge) -> None:
         """It is the sender, with a nonce that was used: perhaps this is what he sent then (PROTOCOL 1)."""

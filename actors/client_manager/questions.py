@@ -50,7 +50,7 @@ class Questions:
         else:
             self._look(request)
 
-    def believe(self, request: StateQuestion, proof: Proof) -> None:
+    def believe(self, request: StateQuestion, proof: Proof, grant: str) -> None:
         """The home of who asks answers for him."""
         self._look(request)
 

@@ -314,8 +314,9 @@ class Registrations:
                 if binding.flow.transport == PATH:
                     edge = NodeName(binding.flow.host)
                     ends[edge] = max(ends.get(edge, 0.0), binding.expires)
-        if record.account.coming_from:
-            ends.setdefault(record.account.coming_from, core.node_time())
+        for node in (record.account.coming_from, record.account.moved_from):
+            if node:
+                ends.setdefault(node, core.node_time())
         for edge, expires in ends.items():
             seconds = expires + core.settings.message_life - core.node_time()
             if seconds > 0:

@@ -45,6 +45,7 @@ class Starting:
         """Make what needs keys and node time, and read the users."""
         core = self._core
         core.node_offset = store.node_offset
+        core.node_key = store.node_key
         core.realm = store.realm
         rules = Rules(
             realm=store.realm,

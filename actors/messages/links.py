@@ -238,6 +238,8 @@ class Reply(Value, frozen=True, gc=False, tag="reply"):
     """Of the home's claim."""
     proof: str = ""
     """To a `RelayedProof`, with 200: how the user was proved (`model.Proof`)."""
+    grant: str = ""
+    """To a `RelayedProof`, with 200: what his messages are to bear, `state.vouch.grant_for` (PROTOCOL 25)."""
 
 
 class Relay(Value, frozen=True, gc=False, tag="relay"):

@@ -91,7 +91,7 @@ class PlainRouter(ActorBase[RouterCommand]):
                 for name in set(message.names) - {POSTMASTER}:
                     self.names.pop(name, None)
             case messages.GrantOrigin():
-                self._grants.put((message.name, message.node), self.clock.monotonic() + message.seconds)
+                self._grants.extend((message.name, message.node), self.clock.monotonic() + message.seconds)
             case messages.NeighbourUp():
                 self.neighbours[message.node] = True
                 self.route_again()

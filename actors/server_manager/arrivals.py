@@ -8,6 +8,7 @@ from typing import NamedTuple
 from actors.messages.links import Carry
 from actors.messages.router import (
     Destination,
+    GrantOrigin,
     MessagesRouted,
     NotKept,
     Refused,
@@ -33,12 +34,14 @@ from actors.model import (
 from actors.server_manager.core import Core
 from actors.server_manager.custody import Custody
 from actors.server_manager.links import Links
-from actors.state.vouch import vouches
+from actors.state.vouch import grants, vouches
 
 MAX_INCARNATION = 64
 MAX_ID = 256
 MAX_ROW = 2**63
 LONGEST_LIFE = 366 * 86_400.0
+GRANTED = 600.0
+"""Seconds for which the Router remembers a grant that came with a message: just to judge what comes with it."""
 LONG_AGO = 1e-9
 """A deadline (monotonic) that has passed: the store looks whether it knows the hand-over, and stores nothing."""
 
@@ -124,7 +127,19 @@ class Arrivals:
 
         request = core.expect(answered, failed, broken)
         envelopes = tuple(arrival.carry.envelope for arrival in arrivals)
+        self._grant(envelopes)
         core.refs.router.tell(RouteMessages(core.refs.me, request, envelopes, node))
+
+    def _grant(self, envelopes: Sequence[Envelope]) -> None:
+        """Tell the Router of our users whom we have proved to the nodes that accepted these: it may have forgotten."""
+        core = self._core
+        granted = {
+            (envelope.sender, NodeName(envelope.routing.origin))
+            for envelope in envelopes
+            if envelope.routing is not None and grants(core.node_key, envelope)
+        }
+        for sender, origin in sorted(granted):
+            core.refs.router.tell(GrantOrigin(name=sender, node=origin, seconds=GRANTED))
 
     def _judge(self, arrival: Arrival, destination: Destination) -> Verdict:
         envelope = arrival.carry.envelope

@@ -101,7 +101,8 @@ def router_knowing(roads: Roads) -> type[ActorBase[RouterCommand]]:
             if envelope.recipient in self._here:
                 return ToMailbox()
             if envelope.recipient in roads.homes:
-                return ToNeighbour(MIDDLE, msgspec.structs.replace(envelope, routing=Routing("here")))
+                routing = envelope.routing or Routing("here")
+                return ToNeighbour(MIDDLE, msgspec.structs.replace(envelope, routing=routing))
             return Unknown()
 
     return Knowing

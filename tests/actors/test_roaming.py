@@ -211,6 +211,15 @@ def test_a_visitor_may_ask_what_became_of_his_message(net: Roaming) -> None:
     assert answer.headers == ((b"Angarium-State", b"waiting"),)
 
 
+def test_what_a_visitor_sends_bears_his_homes_grant(net: Roaming) -> None:
+    net.edge.roads.homes["bob"] = HOME
+    assert net.send("alice", "bob").status == 202
+    (queued,) = net.edge.server_manager.of(MessagesQueued)[-1].items
+    routing = queued.message.envelope.routing
+    assert routing is not None
+    assert (routing.origin, len(routing.grant)) == (EDGE, 32)
+
+
 # Open mode.
 
 

@@ -11,6 +11,7 @@ import pytest
 from actors.messages.links import Carry, Frame, LinkContent
 from actors.messages.router import (
     Destination,
+    GrantOrigin,
     MailKept,
     MessagesRouted,
     NeighbourDown,
@@ -57,7 +58,7 @@ from actors.server_manager.core import Core, LinkSettings, References
 from actors.server_manager.links import Done
 from actors.server_manager.mail import Mail
 from actors.state.ids import notice_id
-from actors.state.vouch import vouch_for, vouched
+from actors.state.vouch import grant_for, vouch_for, vouched
 from actors.testing import Probe, VirtualClock
 from tests.actors.mail_bench import MailNetwork, MailNode, envelope_of
 
@@ -324,6 +325,30 @@ def test_a_message_that_says_it_began_here_must_bear_our_mark() -> None:
     desk.mail.flush()
     assert desk.statuses() == [403, 403, 403]
     assert desk.router.expect(RouteMessages).envelopes == (marked,)
+
+
+def test_a_grant_of_ours_is_told_to_the_router_before_it_judges() -> None:
+    desk = Desk()
+    desk.start()
+    right = grant_for(desk.core.node_key, UserName("alice"), "c")
+    for message, grant in (("m1", right), ("m2", right), ("m3", "ab" * 16), ("m4", "")):
+        routing = Routing("c", path=("c",), visited=("c",), step=1, grant=grant)
+        desk.carry(envelope=msgspec.structs.replace(envelope_of(message, "bob"), routing=routing))
+    desk.mail.flush()
+    told = desk.router.expect(GrantOrigin)
+    assert (told.name, told.node, told.seconds > 0) == ("alice", "c", True)
+    assert len(desk.router.expect(RouteMessages).envelopes) == 4
+    desk.router.expect_none()
+
+
+def test_a_grant_for_another_node_is_none() -> None:
+    desk = Desk()
+    desk.start()
+    routing = Routing("c", step=1, grant=grant_for(desk.core.node_key, UserName("alice"), "d"))
+    desk.carry(envelope=msgspec.structs.replace(envelope_of("m1", "bob"), routing=routing))
+    desk.mail.flush()
+    assert len(desk.router.expect(RouteMessages).envelopes) == 1
+    desk.router.expect_none()
 
 
 # Forwarding.

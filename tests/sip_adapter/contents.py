@@ -72,6 +72,7 @@ ROUTINGS = st.builds(
     epoch=NUMBER,
     step=st.integers(0, 70),
     vouch=st.one_of(st.just(""), HEX),
+    grant=st.one_of(st.just(""), HEX),
 )
 ENVELOPES = st.builds(
     Envelope,

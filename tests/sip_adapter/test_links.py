@@ -133,7 +133,7 @@ class TestForm:
 
     @pytest.mark.parametrize("first", [0, 4])
     def test_extra_headers_after_eight_hops_take_at_most_512_bytes(self, first: int) -> None:
-        way = Routing(EIGHT[0], "berlin-9", 1, EIGHT, EIGHT[first:], 12, 8, "ab" * 16)
+        way = Routing(EIGHT[0], "berlin-9", 1, EIGHT, EIGHT[first:], 12, 8, "ab" * 16, "cd" * 16)
         data = encode_request(asked(carry(routing=way), 1234567), REALM, VIA, TOKEN)
         extra = re.findall(rb"Angarium-[A-Za-z]+: [^\r]*\r\n", data)
         assert len(extra) == 6

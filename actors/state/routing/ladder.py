@@ -232,6 +232,7 @@ class Ladder:
             epoch=epoch,
             step=routing.step + 1,
             vouch=routing.vouch,
+            grant=routing.grant,
         )
         return ToNeighbour(hop, msgspec.structs.replace(envelope, routing=onward))
 

@@ -22,6 +22,10 @@ class Lapsing(Generic[Key]):
             del self._until[next(iter(self._until))]
         self._until[key] = until
 
+    def extend(self, key: Key, until: float) -> None:
+        """Let it hold at least until then."""
+        self.put(key, max(until, self._until.get(key, until)))
+
     def until(self, key: Key, now: float) -> float | None:
         """Tell until when it holds, None if it does not (any more)."""
         until = self._until.get(key)
