@@ -10,7 +10,7 @@ from loguru import logger
 from actors.messages.monitor import MonitorRead, ReadMonitor
 from apps.simulated.network import Network
 from apps.simulated.phone import Phone
-from apps.simulated.shapes import line
+from apps.simulated.shapes import line, ring
 from tests.actors.movers import PASSWORD, account, homes, is_over, until
 
 
@@ -132,3 +132,33 @@ def test_who_has_a_password_keeps_his_name_to_himself() -> None:
         found = account(net, "bob", "a")
         assert found is not None
         assert (found.epoch, found.coming_from) == (1, "")
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_many_homes_made_in_a_storm_become_one(seed: int) -> None:
+    """Three nodes lose each other, each gets a bob and a carol, and nodes are killed while they find together."""
+    with Network(seed, links=ring("abc"), open_mode=True) as net:
+        net.start()
+        net.part("a", "b", "c")
+        net.run_for(30)
+        senders = [net.phone(f"from-{node}", node) for node in "abc"]
+        for node in "abc":
+            for name in ("bob", "carol"):
+                net.phone(name, node)
+        for _ in range(30):
+            net.random.choice(senders).send(net.random.choice(("bob", "carol")))
+        net.run_for(2)
+        net.heal()
+        for _ in range(12):
+            net.run_for(net.random.choice((0.05, 0.5, 3.0)))
+            net.random.choice(senders).send(net.random.choice(("bob", "carol")))
+            if net.random.random() < 0.4:
+                victim = net.random.choice("abc")
+                net.crash(victim)
+                net.run_for(net.random.choice((0.1, 4.0)))
+                net.restart(victim)
+        net.heal()
+        for name in ("bob", "carol"):
+            until(net, lambda: any(is_over(net, name, node) for node in "abc"), 2000, pace=2.0)  # noqa: B023 - at once
+        net.come_to_rest()
+        assert net.judge() == []
