@@ -19,8 +19,9 @@ from actors.state.mail_queue import MailQueue
 
 FLIGHTS = 64
 """Rows on the wire at once."""
-AHEAD = 4096
-"""Rows over ahead of the floor: the neighbour has to remember each of them."""
+AHEAD = 60_000
+"""Rows over ahead of the floor: the neighbour has to remember each of them, and remembers 65,536 (`stores.taken`). With
+as many, one recipient that does not move keeps the link from all others; each takes some 50 bytes here."""
 REST_MOST = 60.0
 """Of our own back-off, and of what a Retry-After adds: nothing proves that it is the neighbour's."""
 EXPIRED_REST = 5.0

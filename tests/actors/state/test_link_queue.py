@@ -8,6 +8,7 @@ import pytest
 
 from actors.model import Envelope, MessageId, Proof, QueueName, Routing, Seq, StoredMessage, UserName
 from actors.state.link_queue import AHEAD, FLIGHTS, REST_MOST, LinkQueue, Way
+from actors.stores.taken import MOST, STEP
 from actors.state.mail_queue import PAGE
 
 QUEUE = QueueName("n:b")
@@ -200,22 +201,28 @@ def test_what_was_not_read_keeps_the_floor_down() -> None:
     assert made.floor == 5
 
 
-def test_far_ahead_of_the_floor_nothing_goes_but_what_is_there() -> None:
+def test_the_neighbour_remembers_what_is_ahead_of_the_floor() -> None:
+    assert 50_000 < AHEAD < MOST - FLIGHTS - STEP  # one that does not move keeps few others waiting
+
+
+def test_far_ahead_of_the_floor_nothing_goes_but_what_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    many = 600
+    monkeypatch.setattr("actors.state.link_queue.AHEAD", many)
     made = queue(message(1))
     assert taken(made) == [1]
     made.later(Seq(1), 0.0, 5)
-    for seq in range(2, AHEAD + 2):
+    for seq in range(2, many + 2):
         made.add(message(seq, f"u{seq % 50}"))
         assert taken(made) == [seq]
         made.accepted(Seq(seq))
         made.gone(Seq(seq))
-    made.add(message(AHEAD + 2, "carol"))
-    made.add(message(AHEAD + 3, "dave"))
+    made.add(message(many + 2, "carol"))
+    made.add(message(many + 3, "dave"))
     assert taken(made) == []
     assert taken(made, 61.0) == [1]
     made.accepted(Seq(1))
     made.gone(Seq(1))
-    assert taken(made, 61.0) == [AHEAD + 2, AHEAD + 3]
+    assert taken(made, 61.0) == [many + 2, many + 3]
 
 
 def test_an_expired_row_is_left_to_its_end_but_one_in_doubt_is_asked_about() -> None:
