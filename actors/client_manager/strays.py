@@ -26,6 +26,8 @@ from actors.state.timers import Deadlines
 PAGE = 200
 AGAIN = 2.0
 """Seconds until what could not be sent on is tried again."""
+SURE_AFTER = 30.0
+"""Seconds from the start until "unknown" is believed: before, the Router may not have heard of the neighbours yet."""
 
 
 class Strays:
@@ -35,6 +37,7 @@ class Strays:
         self._core = core
         self._looking: set[UserName] = set()
         self._again: Deadlines[UserName] = Deadlines()
+        self._sure_at = core.now() + SURE_AFTER
 
     def look(self, user: UserName) -> None:
         """Read a mailbox that should be empty."""
@@ -68,6 +71,8 @@ class Strays:
             if item is not None:
                 items.append(item)
                 moved.append(message)
+            elif isinstance(destination, Unknown) and core.now() < self._sure_at:
+                self._later(user)
             elif isinstance(destination, Unknown | Refused):
                 reason = f"he moved away, and: {destination.reason}"
                 core.outbox.endings.append(ending_of(message, End.UNDELIVERABLE, reason))
