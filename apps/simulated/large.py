@@ -71,7 +71,7 @@ class Cost(msgspec.Struct, frozen=True):
     searches: int
     """Steps of searches, and back."""
     extra_bytes: int
-    """Of the largest message on the wire: all but its body."""
+    """The extra headers of the message that had most of them."""
 
     @property
     def mean(self) -> float:
@@ -158,6 +158,7 @@ class LargeNetwork:
         self.nodes: dict[str, LargeNode] = {}
         self.users = users * len(self.names)
         self._each = users
+        self._places = {name: at for at, name in enumerate(self.names)}
         self._router = router
         self._routing = routing
 
@@ -168,6 +169,10 @@ class LargeNetwork:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.simulation.close()
+
+    def user(self, number: int) -> UserName:
+        """What a user is called; there are `users` of them, and nobody has a number beyond."""
+        return UserName(f"u{number}")
 
     def home_of(self, number: int) -> str:
         """The node at which user `u<number>` lives."""
@@ -189,7 +194,7 @@ class LargeNetwork:
         simulation, ears = self.simulation, self.ears
         store = NotingStore(self)
         store.open()
-        users = tuple(Account(UserName(f"u{number}")) for number in range(at * self._each, (at + 1) * self._each))
+        users = tuple(Account(self.user(number)) for number in range(at * self._each, (at + 1) * self._each))
         store.commit((SaveAccounts(ears, 0, users),))
         context = Context(simulation.clock, simulation.scheduler, ears, DeadLetters())
         random = Random(f"{name} {simulation.seed}")
@@ -253,6 +258,10 @@ class LargeNetwork:
         self.simulation.settle(MAX_STEPS)
         return reply.expect(RoutesRead)
 
+    def state_bytes(self) -> int:
+        """Encoded size of the largest routing state of all nodes."""
+        return max(self.routes(name).state_bytes for name in self.names)
+
     # Messages.
 
     def draw_pairs(self, count: int) -> list[tuple[str, int]]:
@@ -271,8 +280,8 @@ class LargeNetwork:
         traffic.measuring = True
         keys: list[TransactionKey] = []
         for origin, user in pairs:
-            sender = UserName(f"u{self.names.index(origin) * self._each}")
-            keys.append(self.nodes[origin].port.submit(sender, UserName(f"u{user}"), b"hello"))
+            sender = self.user(self._places[origin] * self._each)
+            keys.append(self.nodes[origin].port.submit(sender, self.user(user), b"hello"))
             self.simulation.run_for(BETWEEN, max_steps=MAX_STEPS)
         until = clock.monotonic() + PATIENCE
         while self._found(keys) < len(keys) and clock.monotonic() < until:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import combinations, pairwise
 from random import Random
 
@@ -67,3 +67,23 @@ def scale_free(count: int, degree: int, seed: int) -> tuple[Pair, ...]:
 def names_of(pairs: Iterable[Pair]) -> tuple[str, ...]:
     """All nodes that are in any pair, in order of appearance."""
     return tuple(dict.fromkeys(name for pair in pairs for name in pair))
+
+
+def mean_distance(links: Iterable[Pair], pairs: Sequence[Pair]) -> float:
+    """The mean number of links between the two of each pair, on the shortest ways."""
+    neighbours: dict[str, list[str]] = {}
+    for one, other in links:
+        neighbours.setdefault(one, []).append(other)
+        neighbours.setdefault(other, []).append(one)
+    return sum(_distance(neighbours, *pair) for pair in pairs) / max(1, len(pairs))
+
+
+def _distance(neighbours: Mapping[str, Sequence[str]], start: str, goal: str) -> int:
+    hops, edge, seen = 0, [start], {start}
+    while goal not in seen:
+        hops += 1
+        edge = [other for node in edge for other in neighbours[node] if other not in seen]
+        seen.update(edge)
+        if not edge:
+            raise ValueError(f"there is no way from {start} to {goal}")
+    return hops

@@ -54,7 +54,7 @@ class Traffic:
         self.bytes: Counter[str] = Counter()
         """The same in bytes, as long as `measuring`."""
         self.largest_extra = 0
-        """Bytes of the largest `carry` that are not its body."""
+        """Bytes of the extra headers of the `carry` that had most of them."""
         self.measuring = False
         self._realm = realm
 
@@ -74,14 +74,19 @@ class Traffic:
         else:
             self.contents[kind] += 1
         if self.measuring:
-            size = len(encode_request(request, self._realm, VIA, TOKEN))
-            self.bytes[kind] += size
+            packet = encode_request(request, self._realm, VIA, TOKEN)
+            self.bytes[kind] += len(packet)
             if isinstance(request.content, Carry):
-                self.largest_extra = max(self.largest_extra, size - len(request.content.envelope.body))
+                self.largest_extra = max(self.largest_extra, _extra(packet))
 
     def of(self, *kinds: str) -> int:
         """Contents of these kinds."""
         return sum(self.contents[kind] for kind in kinds)
+
+
+def _extra(packet: bytes) -> int:
+    head, _, _ = packet.partition(b"\r\n\r\n")
+    return sum(len(line) + 2 for line in head.split(b"\r\n") if line.startswith(b"Angarium-"))
 
 
 class Switch:

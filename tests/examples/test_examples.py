@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import runpy
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -28,15 +29,20 @@ SAYS = {
         "bob reads 'Are you there?' from alice\nbob reads 'Call me.' from alice\n",
     ],
     "custom_router": [],
+    "thousand_nodes": ["20 servers with 40 users run", "10 of 10 first messages came home", "searches: 0"],
 }
+ARGUMENTS = {"thousand_nodes": ["--nodes", "20", "--users", "2", "--messages", "10"]}
+"""Of those that have some: as a reader who has little time."""
 CONTRACT: list[Callable[[Started[Any]], None]] = [
     test for name, test in sorted(vars(contract).items()) if name.startswith("test_")
 ]
 
 
 @pytest.mark.parametrize("name", SAYS)
-def test_it_runs_and_says(name: str, capsys: pytest.CaptureFixture[str]) -> None:
-    runpy.run_path(str(EXAMPLES / f"{name}.py"), run_name="__main__")
+def test_it_runs_and_says(name: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.argv", [name, *ARGUMENTS.get(name, [])])
+    with suppress(SystemExit):
+        runpy.run_path(str(EXAMPLES / f"{name}.py"), run_name="__main__")
     said = capsys.readouterr().out
     for words in SAYS[name]:
         assert words in said
