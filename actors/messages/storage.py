@@ -365,12 +365,14 @@ class SettleMove(Value, frozen=True, gc=False):
 
 
 class SavedNeighbour(Value, frozen=True, gc=False):
-    """A neighbour that an operator registered, or that introduced itself."""
+    """A neighbour that an operator registered, or that introduced itself; or one that an operator removed."""
 
     node: NodeName
     address: str
     greeting: bool = False
     """It introduced itself: where it calls from next is its address."""
+    removed: bool = False
+    """It is none any more, and does not become one by calling; what waits for it goes elsewhere."""
 
 
 class SaveNeighbour(Value, frozen=True, gc=False):

@@ -153,6 +153,7 @@ class ServerManager(ActorBase[ServerManagerCommand]):
                 self.each(message.items, self._links.ended, self._answer_failed)
             case NetworkOpen():
                 self._links.open_network(message.address)
+                self._neighbours.network_open()
             case LinkOpened():
                 self._links.opened(message.node)
             case LinkClosed():

@@ -32,8 +32,8 @@ class Greetings:
         self._core = core
         self._sessions = sessions
         self.on_caller: Callable[[NodeName, str], None] = _nothing
-        self.removed: set[NodeName] = set()
-        """Neighbours that an operator removed: they do not come back by calling."""
+        self.removed: dict[NodeName, None] = {}
+        """Neighbours that an operator removed, the latest last: they do not come back by calling."""
         self._reported = float("-inf")
         self._unreported = 0
 

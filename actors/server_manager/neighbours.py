@@ -24,6 +24,8 @@ from actors.server_manager.mail import Mail
 from actors.state.link_session import LinkState
 
 SETTING, COMMAND, GREETING = "setting", "command", "greeting"
+MAX_REMOVED = 1000
+"""Removed neighbours that are remembered; of more the first ones may come back by calling."""
 SAVE_AGAIN = 5.0
 """Seconds until a neighbour that could not be saved is saved once more."""
 GAUGES_EVERY = 1.0
@@ -59,12 +61,22 @@ class Neighbours:
 
     def start(self, read: NeighboursRead) -> None:
         """Take up the remembered ones, those of the settings, and whoever mail still waits for; call them."""
-        addresses = {one.node: (one.address, GREETING if one.greeting else COMMAND) for one in read.neighbours}
+        kept = [one for one in read.neighbours if not one.removed]
+        addresses = {one.node: (one.address, GREETING if one.greeting else COMMAND) for one in kept}
         addresses |= {one.node: (one.address, SETTING) for one in self._core.settings.neighbours}
+        removed = self._links.greetings.removed
+        removed.update((one.node, None) for one in read.neighbours if one.removed and one.node not in addresses)
         for node in self._mail.queued_nodes():
-            addresses.setdefault(node, ("", GREETING))
+            if node not in removed:
+                addresses.setdefault(node, ("", GREETING))
         for node, (address, origin) in addresses.items():
             self._register(node, address, origin)
+
+    def network_open(self) -> None:
+        """The Router knows all users and neighbours: what waits for those that were removed may go elsewhere."""
+        for node in self._mail.queued_nodes():
+            if node in self._links.greetings.removed:
+                self._mail.remove(node)
 
     def caller(self, node: NodeName, address: str) -> None:
         """Somebody who knows the secret has called: a new neighbour, or one that has moved. It is remembered, so that
@@ -107,7 +119,7 @@ class Neighbours:
         core.refs.storage.tell(SaveNeighbour(reply_to=core.refs.me, request=number, neighbour=saved))
 
     def _added(self, command: AddNeighbour, saved: NeighbourSaved) -> None:
-        self._links.greetings.removed.discard(command.node)
+        self._links.greetings.removed.pop(command.node, None)
         self._register(command.node, command.address, COMMAND)
         self._core.event(Level.INFO, "neighbour-added", f"{command.node} was added, at {command.address}")
         command.reply_to.tell(NeighbourDone(request=command.request))
@@ -120,17 +132,27 @@ class Neighbours:
             command.reply_to.tell(NeighbourDone(request=command.request, error=error))
             return
         number = core.expect(partial(self._removed, command), partial(_failed, command))
-        core.refs.storage.tell(ForgetNeighbour(reply_to=core.refs.me, request=number, node=node))
+        removed = SavedNeighbour(node=node, address="", removed=True)
+        core.refs.storage.tell(SaveNeighbour(reply_to=core.refs.me, request=number, neighbour=removed))
 
     def _removed(self, command: RemoveNeighbour, saved: NeighbourSaved) -> None:
         node = command.node
         neighbour = self._all.pop(node, None)
         if neighbour is not None:
             self._calm(neighbour)
-            self._links.greetings.removed.add(node)
+            self._links.greetings.removed[node] = None
             self._links.remove(node)
             self._core.event(Level.INFO, "neighbour-removed", f"{node} was removed")
+            self._forget_oldest()
         command.reply_to.tell(NeighbourDone(request=command.request))
+
+    def _forget_oldest(self) -> None:
+        core, removed = self._core, self._links.greetings.removed
+        while len(removed) > MAX_REMOVED:
+            node = next(iter(removed))
+            del removed[node]
+            number = core.expect(lambda _: None, lambda _: None)  # if that fails it is remembered, and forgotten later
+            core.refs.storage.tell(ForgetNeighbour(reply_to=core.refs.me, request=number, node=node))
 
     def list(self, question: ListNeighbours) -> None:
         """Tell an operator of all neighbours."""

@@ -245,6 +245,37 @@ def test_added_neighbours_are_remembered_and_removed_ones_do_not_come_back() -> 
         assert (a.ups(), b.ups()) == ({"b"}, {"a"})
 
 
+def test_a_removed_neighbour_does_not_come_back_by_calling_after_a_restart() -> None:
+    with Network() as network:
+        a, b = network.add("a"), network.add("b", "a")
+        network.run(5)
+        assert a.neighbours()["b"].origin == "greeting"
+        assert a.ask(NeighbourDone, RemoveNeighbour, node=B).error == ""
+        a.kill()
+        a.start()
+        network.run(60)
+        assert a.neighbours() == {}
+        assert "remove" in b.neighbours()["a"].reason
+        assert "no neighbour" in a.ask(NeighbourDone, RemoveNeighbour, node=B).error
+        a.ask(NeighbourDone, AddNeighbour, node=B, address=address("b"))
+        a.kill()
+        a.start()
+        network.run(60)
+        assert (a.ups(), b.ups()) == ({"b"}, {"a"})
+
+
+def test_so_many_removed_neighbours_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("actors.server_manager.neighbours.MAX_REMOVED", 2)
+    with Network() as network:
+        a = network.add("a")
+        network.run()
+        for name in ("z", "y", "x"):
+            assert a.ask(NeighbourDone, AddNeighbour, node=NodeName(name), address=address("b")).error == ""
+            assert a.ask(NeighbourDone, RemoveNeighbour, node=NodeName(name)).error == ""
+        network.run(1)
+        assert sorted(a.storage.neighbours) == ["x", "y"]
+
+
 @pytest.mark.parametrize(
     ("node", "address", "error"),
     [

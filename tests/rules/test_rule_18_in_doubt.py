@@ -7,6 +7,7 @@ import pytest
 from actors.messages.links import Carry
 from actors.messages.router import Unknown
 from actors.messages.sip_adapter import LinkReply, LinkRequest
+from actors.messages.storage import MoveMessages
 from tests.actors.mail_bench import MailNetwork, MailNode
 
 
@@ -164,3 +165,29 @@ def test_the_operator_frees_it() -> None:
         assert straight(network) == ["m000001"]
         assert a.queue("n:b") == []
         assert c.mailbox("bob") == ["m000001"], "the home keeps it once"
+
+
+def test_a_removal_goes_on_after_a_kill() -> None:
+    with MailNetwork() as network:
+        a, b, c = network.node("a", "c"), network.node("b", "a", "c"), network.node("c", "a", "b")
+        a.names.ours.add("alice")
+        a.names.ways |= {"bob": ("b", "c")}
+        b.names.ways |= {"bob": ("c",), "alice": ("a",)}
+        c.names.ours |= {"bob"}
+        network.run(5)
+        assert a.neighbours()["b"].origin == "greeting"
+        network.on_answer = lose_answers_of_b
+        a.submit("bob")
+        network.run(0.5)
+        b.kill()
+        network.run(5)
+        a.storage.failing[MoveMessages] = 1000
+        a.remove("b")
+        network.run(0.1)
+        assert len(a.queue("n:b")) == 1
+        a.restart()
+        a.storage.failing.clear()
+        network.run(10)
+        assert a.queue("n:b") == []
+        assert straight(network) == ["m000001"]
+        assert sorted(a.neighbours()) == ["c"]
