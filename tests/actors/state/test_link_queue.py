@@ -8,8 +8,8 @@ import pytest
 
 from actors.model import Envelope, MessageId, Proof, QueueName, Routing, Seq, StoredMessage, UserName
 from actors.state.link_queue import AHEAD, FLIGHTS, REST_MOST, LinkQueue, Way
-from actors.stores.taken import MOST, STEP
 from actors.state.mail_queue import PAGE
+from actors.stores.taken import MOST, STEP
 
 QUEUE = QueueName("n:b")
 
