@@ -163,9 +163,13 @@ class Arriving:
             lasting = tuple(device for device in devices if not device.key.startswith(GUEST))
             keys = {device.key for device in lasting}
             gone = tuple(device.key for device in known if device.key not in keys)
-            core.refs.storage.tell(SaveAccounts(core.refs.me, core.expect(None), (account,)))
-            number = self._expect(item, name, ready)
-            core.refs.storage.tell(SaveRegistration(core.refs.me, number, name, lasting, forget=gone))
+
+            def saved(answer: object) -> None:
+                number = self._expect(item, name, ready)
+                core.refs.storage.tell(SaveRegistration(core.refs.me, number, name, lasting, forget=gone))
+
+            number = self._expect(item, name, saved)
+            core.refs.storage.tell(SaveAccounts(core.refs.me, number, (account,)))
 
         def ready(answer: object) -> None:
             core.registry.put_absent(account)
@@ -228,8 +232,9 @@ class Arriving:
             account = answer.user.account if answer.user is not None else mine
             epoch = max(merging.epoch, account.epoch)
             self._drained.drop(name)
-            core.refs.storage.tell(SaveRegistration(core.refs.me, core.expect(None), name, lasting))
-            self._admit(item, msgspec.structs.replace(account, epoch=epoch, coming_from=item.origin))
+            admitted = msgspec.structs.replace(account, epoch=epoch, coming_from=item.origin)
+            number = self._expect(item, name, lambda saved: self._admit(item, admitted))
+            core.refs.storage.tell(SaveRegistration(core.refs.me, number, name, lasting))
 
         core.moving.add(name)
         self._read_user(item, name, read)
@@ -379,7 +384,10 @@ class Arriving:
 
         def read(answer: UserRead) -> None:
             keys = () if answer.user is None else tuple(device.key for device in answer.user.devices)
-            core.refs.storage.tell(SaveRegistration(core.refs.me, core.expect(None), name, (), forget=keys))
+            number = self._expect(None, name, devices_gone)
+            core.refs.storage.tell(SaveRegistration(core.refs.me, number, name, (), forget=keys))
+
+        def devices_gone(answer: object) -> None:
             number = self._expect(None, name, saved)
             core.refs.storage.tell(SaveAccounts(core.refs.me, number, (pointer,)))
 

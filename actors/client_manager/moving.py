@@ -314,11 +314,13 @@ class Moving:
             core.outbox.count("users_moved_total")
             self._end(departure)
 
+        def devices_gone(answer: object) -> None:
+            number = self._expect(departure, forgotten)
+            core.refs.storage.tell(SaveAccounts(core.refs.me, number, (pointer,)))
+
         keys = tuple(device.key for device in departure.devices)
-        nobody = core.expect(None)  # the answer to the second tells that the first is done, too
-        core.refs.storage.tell(SaveRegistration(core.refs.me, nobody, user, (), forget=keys))
-        number = self._expect(departure, forgotten)
-        core.refs.storage.tell(SaveAccounts(core.refs.me, number, (pointer,)))
+        number = self._expect(departure, devices_gone)
+        core.refs.storage.tell(SaveRegistration(core.refs.me, number, user, (), forget=keys))
 
     def _end(self, departure: Departure) -> None:
         core, user = self._core, departure.user

@@ -73,6 +73,7 @@ class Recovery:
 
     def result_failed(self, result: DeliveryResult, error: Exception) -> None:
         """What the device said is lost: its user is read again, and the same bytes are sent again."""
+        self._core.deliveries.lost(result.delivery)
         user = self._core.deliveries.user_of(result.delivery)
         if user is not None:
             self._registrations.reread(user)

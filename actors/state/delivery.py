@@ -256,6 +256,10 @@ class Deliveries:
         window = self._deliveries.get(delivery)
         return window.user if window is not None else None
 
+    def lost(self, delivery: int) -> None:
+        """Nobody will hear what came of a request: where its device was before, nothing is under way any more."""
+        self._left.pop(delivery, None)
+
     def in_flight(self, user: UserName) -> int:
         """Count the user's messages on their way to devices."""
         return sum(window.in_flight is not None for window in self._windows.get(user, {}).values())
