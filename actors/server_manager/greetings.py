@@ -18,6 +18,7 @@ from actors.state.link_session import Sessions, Verdict
 MAX_NAME = 32
 NAME = re.compile(rf"[A-Za-z0-9._-]{{1,{MAX_NAME}}}")
 """What a node may be called."""
+WILDCARDS = frozenset({"0.0.0.0", "::"})
 REPORT_EVERY = 1.0
 """Seconds between two events about what was not believed: somebody else decides how often that happens."""
 
@@ -126,6 +127,15 @@ def address_problem(address: str) -> str:
     except ValueError:
         right = False
     return "" if right else f"'{address}' is no address: write tcp://HOST:PORT or udp://HOST:PORT"
+
+
+def reachable(address: str, source: str) -> str:
+    """Put the host that a greeting came from in place of a wildcard: one who listens everywhere names nowhere."""
+    parts = urlsplit(address)
+    if parts.hostname not in WILDCARDS:
+        return address
+    host = f"[{source}]" if ":" in source else source
+    return f"{parts.scheme}://{host}:{parts.port}"
 
 
 def _nothing(node: NodeName, address: str) -> None:

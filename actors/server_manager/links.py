@@ -19,7 +19,7 @@ from actors.messages.sip_adapter import (
 )
 from actors.model import NodeName
 from actors.server_manager.core import Core, Timer
-from actors.server_manager.greetings import Greetings
+from actors.server_manager.greetings import Greetings, reachable
 from actors.state.link_auth import root_key
 from actors.state.link_session import LinkState, OutgoingLink, Sessions, Verdict
 
@@ -236,7 +236,7 @@ class Links:
             return None
         if not session.introduced:
             session.introduced = True
-            self.greetings.on_caller(session.node, session.address)
+            self.greetings.on_caller(session.node, reachable(session.address, request.flow.host))
         self._alive[session.node] = None
         return session.node
 

@@ -83,7 +83,7 @@ class Neighbours:
         after a restart nobody whose home is there is taken for unknown before it calls again."""
         neighbour = self._all.get(node)
         if neighbour is None:
-            self._core.event(Level.INFO, "neighbour-added", f"{node} introduced itself, from {address}")
+            self._core.event(Level.INFO, "neighbour-added", f"neighbour {node} introduced itself, from {address}")
         elif neighbour.origin != GREETING or not address or address == neighbour.address:
             return
         self._register(node, address, GREETING)
@@ -191,14 +191,14 @@ class Neighbours:
         if neighbour is None:
             return
         self._calm(neighbour)
-        self._core.event(Level.INFO, "neighbour-up", f"{node} can be sent to")
+        self._core.event(Level.INFO, "neighbour-up", f"neighbour {node} is up")
 
     def down(self, node: NodeName, reason: str) -> None:
         """Its link has fallen."""
         neighbour = self._all.get(node)
         if neighbour is None:
             return
-        self._core.event(Level.WARNING, "neighbour-down", f"{node}: {reason}")
+        self._core.event(Level.WARNING, "neighbour-down", f"neighbour {node} is down: {reason}")
         self._worry(neighbour)
 
     def report(self) -> None:

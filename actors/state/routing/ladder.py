@@ -7,7 +7,7 @@ From the surest to the least sure, each rung falling to the next:
    wins. The way to a home is the node table's; else the neighbour that the claim came from; else the last one known, so
    that a message waits as near to a silent home as it can get.
 3. What the message carries from a summary elsewhere.
-4. Proved unknown within the last minute, or no neighbours at all: nobody has him.
+4. Proved unknown within the last minute and in no summary, or no neighbours at all: nobody has him.
 5. Summaries of other nodes, the nearest that may have him; never one that he passed already or that refused him.
 6. Wait, and have the name searched for.
 
@@ -40,6 +40,8 @@ BLOCKED_LIFE = 30.0
 """Seconds for which a neighbour gets no message for a name, after it refused one."""
 DOUBTED_LIFE = 60.0
 """Seconds for which messages of a sender whom the other side does not believe wait (PROTOCOL 25)."""
+DOUBT_ENDS = 2.0
+"""Seconds within which a message that was refused so is routed anew: it ends then, if its sender was not proved."""
 UNKNOWN_LIMIT = 10_000
 DOUBTS_LIMIT = 10_000
 GRANTS_LIMIT = 100_000
@@ -124,6 +126,8 @@ class Ladder:
         if until is None:
             return None
         if envelope.proof in (Proof.OPEN, Proof.FLOW):
+            if until - now < DOUBTED_LIFE - DOUBT_ENDS:
+                return None  # another message of his, perhaps through another server: his home shall say
             return Unknown("The home of its sender refused it: he was not proved")
         self._wanted.want(envelope.recipient, envelope.sender, now, wait=until - now)
         return WAITS
@@ -150,7 +154,9 @@ class Ladder:
                 self._wait(envelope, now, home=claim[0], wait=self._patience(name, claim[0], now))
             return sent or WAITS
         if self.unknown.holds(name, now) and (not routing.home or routing.home == self._me):
-            return NOBODY
+            if not self.candidates(name, now):
+                return NOBODY
+            self.unknown.drop(name)  # since then somebody has made this name known
         nearest = NodeName("")
         for home in self._guesses(name, routing, now):
             sent = self._send(envelope, routing, home, 0, now)

@@ -126,6 +126,13 @@ def test_proved_unknown_ends_while_it_holds() -> None:
     assert isinstance(bench.route(), Searching)
 
 
+def test_a_summary_that_has_him_since_ends_proved_unknown() -> None:
+    bench = Bench()
+    bench.ladder.unknown.put(BOB, bench.now + 60.0)
+    bench.summaries[BOB] = [B]
+    assert bench.sent()[0] == B
+
+
 def test_a_claim_beats_proved_unknown() -> None:
     bench = Bench()
     bench.ladder.unknown.put(BOB, bench.now + 60.0)
@@ -263,6 +270,9 @@ def test_a_sender_that_his_home_does_not_believe_waits_or_ends() -> None:
     assert isinstance(bench.route(proof=Proof.PEER), Searching)
     assert isinstance(bench.route(proof=Proof.OPEN), Unknown)
     assert isinstance(bench.route(sender=UserName("carol")), ToNeighbour)
+    bench.now += 3.0
+    assert isinstance(bench.route(proof=Proof.PEER), Searching)
+    assert isinstance(bench.route(proof=Proof.OPEN), ToNeighbour), "another one, perhaps by another way: his home says"
 
 
 def test_a_step_of_ours_that_did_not_do_is_taken_back() -> None:
