@@ -679,7 +679,7 @@ def test_a_border_that_sheds_without_a_proof_costs_no_link() -> None:
         for _ in range(10):
             a.tell(TellNeighbours(items=((B, WANTED),)))
             network.run(0.01)
-        assert a.events("neighbour-down") == ["b: its answers cannot be proved"]
+        assert a.events("neighbour-down") == ["neighbour b is down: its answers cannot be proved"]
 
 
 def test_a_border_that_forgets_a_request_is_not_waited_for_without_end() -> None:
