@@ -53,7 +53,7 @@ class Forgetful(WatchedStore):
 def _without_marks(command: Write) -> Write:
     match command:
         case StoreMessages():
-            stored = tuple(replace(item, link=None, once=item.is_moved and item.once) for item in command.items)
+            stored = tuple(replace(item, link=None, once=item.moved and item.once) for item in command.items)
             return replace(command, items=stored)
         case MoveMessages():
             return replace(command, items=tuple(replace(item, once=False) for item in command.items))
