@@ -27,6 +27,8 @@ FORGET = 86_400.0
 """Seconds after which a node is forgotten to which there is no way: old claims about it are gone from everywhere."""
 MOST_NODES = 100_000
 """Nodes known at most: a neighbour that invents more gets nowhere with them."""
+HIGHEST = 1 << 53
+"""Numbers above are not believed: every encoding must be able to hold the next one."""
 REFRESH = 600.0
 """Seconds between two tellings of the whole table: it mends what was lost without anybody noticing."""
 
@@ -175,6 +177,8 @@ class NodeTable:
         ways = self._ways
         for item in items:
             metric = item.metric
+            if metric < 0 or not 0 <= item.number < HIGHEST:
+                continue
             way = ways.get(item.node)
             if way is None:
                 if item.node == self._me:

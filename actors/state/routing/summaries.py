@@ -15,7 +15,7 @@ from actors.messages.links import NodeRoute, Summary, SummaryWanted
 from actors.model import NodeName, UserName
 from actors.state.routing.hash_index import HashIndex
 from actors.state.routing.name_hashes import NOTHING, WIDTH, Hashes, changed, name_hash, pack, unpack
-from actors.state.routing.nodes import MOST_NODES
+from actors.state.routing.nodes import HIGHEST, MOST_NODES
 
 PART = 10_000
 """Names in one part of a summary at most: 30 kB."""
@@ -156,7 +156,7 @@ class Summaries:
         held_here = self._held
         for item in items:
             held = held_here.get(item.node)
-            if held is None or item.version == held.version or not item.version:
+            if held is None or item.version == held.version or not 0 < item.version < HIGHEST:
                 continue
             if item.node == self._me:
                 self._outdo(item.version)
@@ -168,7 +168,7 @@ class Summaries:
     def heard(self, neighbour: NodeName, summary: Summary) -> None:
         """A neighbour sent a summary, a part or a change of one."""
         node = summary.node
-        if self._has_no_room(node):
+        if self._has_no_room(node) or summary.version >= HIGHEST:
             return
         held = self._hold(node)
         if node == self._me or summary.version <= held.version:
@@ -239,7 +239,7 @@ class Summaries:
 
     def answer(self, neighbour: NodeName, wanted: SummaryWanted) -> tuple[Summary, ...]:
         """Give a neighbour what it lacks of a node's summary, in parts; from now on it is told of changes."""
-        if self._has_no_room(wanted.node):
+        if self._has_no_room(wanted.node) or wanted.have >= HIGHEST:
             return ()
         held = self._hold(wanted.node)
         if neighbour not in held.followers:

@@ -8,7 +8,7 @@ import pytest
 
 from actors.messages.links import NodeRoute
 from actors.model import NodeName
-from actors.state.routing.nodes import FORGET, NO_WAY, REFRESH, NodeTable
+from actors.state.routing.nodes import FORGET, HIGHEST, NO_WAY, REFRESH, NodeTable
 from tests.actors.state.routing.network import Graph, Network, line, random_graph, ring
 
 A, B, C, D = (NodeName(name) for name in "abcd")
@@ -194,3 +194,12 @@ def test_a_neighbour_that_invents_nodes_fills_no_memory(monkeypatch: pytest.Monk
     table.neighbour_up(B, 0.0)
     table.heard(B, [NodeRoute(NodeName(f"n{number}"), 1, 1, 0) for number in range(100)], 0.0)
     assert len(table.nodes()) == 10
+
+
+def test_claims_that_nobody_may_make_are_not_believed() -> None:
+    table = NodeTable(A)
+    table.neighbour_up(B, 0.0)
+    table.heard(B, [NodeRoute(C, HIGHEST, 1, 0), NodeRoute(D, 1, -1, 0), NodeRoute(D, -1, 1, 0)], 0.0)
+    table.heard(B, [NodeRoute(A, HIGHEST, NO_WAY, 0), NodeRoute(A, HIGHEST + 1, 1, 0)], 0.0)
+    assert table.nodes() == []
+    assert NodeRoute(A, 1, 0, 0) in table.take_updates(0.0)[B]

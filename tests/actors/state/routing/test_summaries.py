@@ -11,6 +11,7 @@ import pytest
 from actors.messages.links import NodeRoute, Summary, SummaryWanted
 from actors.model import NodeName, UserName
 from actors.state.routing.name_hashes import NOTHING, changed, name_hash, pack, unpack
+from actors.state.routing.nodes import HIGHEST
 from actors.state.routing.summaries import ASK_AGAIN, PART, Summaries
 from tests.actors.state.routing.network import Network, random_graph
 
@@ -325,3 +326,14 @@ def test_a_neighbour_that_invents_nodes_fills_no_memory(monkeypatch: pytest.Monk
         a.answer(B, SummaryWanted(NodeName(f"m{number}"), 0))
     assert [a.version_of(NodeName(f"n{number}")) for number in range(3)] == [1, 0, 0]
     assert a.encoded_size() < 100
+
+
+def test_versions_that_no_encoding_can_outdo_are_not_believed() -> None:
+    a, b = pair()
+    a.add(users("alice"))
+    a.take_updates(0.0)
+    assert a.answer(B, SummaryWanted(A, HIGHEST)) == ()
+    a.told(B, [NodeRoute(A, 1, 1, HIGHEST)])
+    assert a.version == 11
+    b.heard(A, Summary(A, HIGHEST, 0, pack([1])))
+    assert b.version_of(A) == 0
