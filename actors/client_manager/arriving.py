@@ -296,6 +296,7 @@ class Arriving:
                 envelope=moved.envelope,
                 life=Seconds(max(0.0, moved.life)),
                 once=True,
+                moved=True,
                 anyone=moved.anyone,
                 done=moved.done if moved.anyone else tuple(dict.fromkeys((*moved.done, *new))),
             )

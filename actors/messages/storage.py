@@ -55,18 +55,15 @@ class StoreItem(Value, frozen=True, gc=False):
     """It came from a neighbour: KNOWN if this very hand-over (mark and message id) was taken before."""
     once: bool = False
     """It goes into a mailbox of ours from elsewhere: KNOWN if its id was ever stored so; the id is kept for the longest
-    life of a message and two days. Where that cannot be kept, REFUSED (PROTOCOL 17). Once and without a link: it stood
-    in the user's mailbox at his old home (`is_moved`)."""
+    life of a message and two days. Where that cannot be kept, REFUSED (PROTOCOL 17)."""
     anyone: bool = True
     """False: some device acknowledged it already (a mailbox that moves here)."""
     done: tuple[DeviceKey, ...] = ()
     """Devices of the recipient that need no copy: their places in the mailbox move past it (what they skip on the way
     stepped aside)."""
-
-    @property
-    def is_moved(self) -> bool:
-        """Tell whether this is a part of a mailbox that moves here: new mail, which waits behind it, is not."""
-        return (self.once and self.link is None) or not self.anyone or bool(self.done)
+    moved: bool = False
+    """It stood in the user's mailbox at his old home, and moves here with him: it goes before all new mail, which waits
+    aside until the last of it is in (PROTOCOL 24)."""
 
 
 class StoreOutcome(StrEnum):

@@ -201,7 +201,7 @@ class Batch:
             return StoreResult(StoreOutcome.KNOWN, id=message_id)
         if (link is not None and not self._taken.has_room(link)) or (item.once and not self._has_room()):
             return StoreResult(StoreOutcome.REFUSED, id=message_id)
-        aside = None if item.is_moved else self.arriving.get(item.queue)
+        aside = None if item.moved else self.arriving.get(item.queue)
         result = self._keep(item, aside)
         if result.outcome is not StoreOutcome.STORED:
             return result

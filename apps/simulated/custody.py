@@ -120,7 +120,7 @@ class Custody:
         message = str(item.envelope.id)
         if item.link is not None:
             self._pass((str(item.link.node), item.link.row), message, node)
-        elif item.is_moved:
+        elif item.moved:
             for place in self._places.get(message, ()):
                 if place[0] != node and queue_user(self._rows[place].queue) is not None:
                     self._rows[place].passed = True

@@ -136,7 +136,7 @@ def test_who_is_coming_registers_and_gets_nothing_until_all_has_come(node: Node)
     assert node.register("coming").status == 200
     assert node.send("bob", "coming", b"new").status == 202
     old = mail(COMING, b"old")
-    item = StoreItem(b"", mailbox_queue(COMING), old, Seconds(1000), once=True, anyone=True)
+    item = StoreItem(b"", mailbox_queue(COMING), old, Seconds(1000), once=True, moved=True)
     node.ask(lambda reply: StoreMessages(reply_to=reply, request=1, items=(item,)), MessagesStored, node.storage)
     node.restart()
     node.register("coming")

@@ -285,7 +285,12 @@ def test_new_mail_for_a_user_who_arrives_stands_aside_until_his_mail_is_in(node:
     ]
     assert [(result.outcome, result.seq, result.queue) for result in aside] == [(STORED, 0, ASIDE)] * 3
     held = node.restart()
-    into = stored(held, home("old1"), item("old2", key=b"", anyone=False), item("old3", key=b"", done=(PHONE,)))
+    into = stored(
+        held,
+        home("old1", moved=True),
+        home("old2", moved=True, anyone=False),
+        home("old3", moved=True, done=(PHONE,)),
+    )
     assert [(result.outcome, result.queue) for result in into] == [(STORED, "")] * 3
     assert (waiting(held), of_queue(held, ASIDE)) == (["old1", "old2", "old3"], ["new", "far", "w"])
     assert outcomes(stored(held, item("again", key=key_of("new")), home("far", link=mark(1)))) == [KNOWN, KNOWN]
@@ -341,8 +346,10 @@ def test_an_arrival_that_was_rolled_back_did_not_begin(node: Node) -> None:
 def test_notices_for_a_user_who_arrives_stand_aside_too(node: Node) -> None:
     arriving(node.store)
     (a,) = stored(node.store, transit("a"))
+    (b,) = stored(node.store, transit("b"))
     node.store.commit([end(a.seq, "a", notice=item("notice", key=b""))])
-    assert (waiting(node.store), of_queue(node.store, ASIDE)) == ([], ["notice"])
+    node.store.commit([end(b.seq, "b", notice=home("from a link"))])
+    assert (waiting(node.store), of_queue(node.store, ASIDE)) == ([], ["notice", "from a link"])
 
 
 def test_devices_that_need_no_copy_move_past_it_and_miss_nothing(node: Node) -> None:
