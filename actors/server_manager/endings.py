@@ -107,8 +107,11 @@ class Endings:
         core.after(0.0 if full and ended else core.settings.expiry_interval, self._look)
 
     def _in_doubt(self, seq: Seq, queue: MailQueue | None) -> bool:
-        """Of what memory does not know, all that the last run left may be in doubt."""
-        return queue.doubts(seq) if queue is not None else seq <= self._custody.last_seq
+        """Of what memory does not know, all that may be on its way to a neighbour since the last run may be in doubt;
+        nobody had what is without a route."""
+        if queue is not None:
+            return queue.doubts(seq)
+        return any(link.may_doubt_unread(seq) for link in self._custody.links.values())
 
     # Ends.
 

@@ -80,6 +80,11 @@ class LinkQueue(MailQueue):
     def _may_have_arrived(self, seq: Seq) -> bool:
         return seq <= self._doubt_to
 
+    def may_doubt_unread(self, seq: Seq) -> bool:
+        """Tell whether a row that memory does not know may stand in this queue: then it is in doubt."""
+        unread = self._behind and seq > self._read_to
+        return self._may_have_arrived(seq) and (unread or any(seq >= cut for cut in self._cuts.values()))
+
     def _useful(self, lane: Lane) -> bool:
         if lane.staying:
             return False

@@ -770,6 +770,19 @@ def test_in_doubt_for_a_day_it_ends_with_a_notice_that_says_so(restart: bool) ->
         assert a.queue("n:b") == []
 
 
+def test_what_the_last_run_left_without_a_route_ends_with_its_life_where_there_is_no_neighbour() -> None:
+    with MailNetwork() as network:
+        a = network.node("a")
+        a.names.ours.add("alice")
+        a.submit("zoe", life=30.0)
+        network.run(1)
+        a.restart()
+        network.run(60)
+        assert a.queue("?") == []
+        assert a.mailbox("alice") == [notice("m000001")]
+        assert b"no server took it in time" in a.clients.mail[-1].envelope.body
+
+
 def test_ends_are_tried_again_where_router_or_store_fail() -> None:
     with MailNetwork() as network:
         a, _ = network.pair()

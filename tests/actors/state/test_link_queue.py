@@ -201,6 +201,17 @@ def test_what_was_not_read_keeps_the_floor_down() -> None:
     assert made.floor == 5
 
 
+def test_what_was_not_read_may_be_in_doubt() -> None:
+    made = queue(size=2, start=9)
+    assert [made.may_doubt_unread(Seq(seq)) for seq in (1, 9, 10)] == [True, True, False]
+    assert made.next_read() is not None
+    made.page([message(4)], True)
+    assert [made.may_doubt_unread(Seq(seq)) for seq in (3, 5, 9)] == [False, True, True]
+    assert made.next_read() is not None
+    made.page([], False)
+    assert not made.may_doubt_unread(Seq(5))
+
+
 def test_the_neighbour_remembers_what_is_ahead_of_the_floor() -> None:
     assert 50_000 < AHEAD < MOST - FLIGHTS - STEP  # one that does not move keeps few others waiting
 
