@@ -241,14 +241,10 @@ class Relays:
         self._links.answer(request, outcome.status, outcome.reason, content, outcome.retry_after)
 
     def _delivered(self, delivery: int, outcome: Outcome) -> None:
-        self._results.append(
-            DeliveryResult(
-                delivery=delivery,
-                status=outcome.status,
-                answered=outcome.answered,
-                retry_after=outcome.retry_after,
-            )
-        )
+        """What a node between answers is no word of the phone: the edge puts its name to that."""
+        phones = not outcome.answered or bool(outcome.reply.home)
+        status = outcome.status if phones else 503
+        self._results.append(DeliveryResult(delivery, status, outcome.answered and phones, outcome.retry_after))
 
     def flush(self) -> None:
         """Hand to ClientManager what is for it."""
@@ -261,12 +257,14 @@ class Relays:
 
 
 def _tell_asker(command: AskFar, outcome: Outcome) -> None:
+    """Nodes between have a say only in where there is no way on: 404."""
+    far = bool(outcome.reply.home) or outcome.status == 404 or not outcome.answered
     command.reply_to.tell(
         FarAnswered(
             request=command.request,
-            status=outcome.status,
+            status=outcome.status if far else 503,
             reason=outcome.reason,
-            answered=outcome.answered,
+            answered=outcome.answered and far,
             reply=outcome.reply,
             retry_after=outcome.retry_after,
         )

@@ -506,7 +506,7 @@ def outbound(*route: bytes) -> OutboundRequest:
 def test_a_delivery_goes_by_its_route(status: int, answered: bool) -> None:
     with Network() as network:
         a, _, c = line(network)
-        c.clients.reply = AnswerRelay(relay=0, status=status)
+        c.clients.reply = AnswerRelay(relay=0, status=status, reply=Reply(home=C))
         a.tell(RelayDeliveries(items=(outbound(b"b", b"c", b"token"),)))
         network.run(1)
         (arrived,) = here(c)
@@ -515,6 +515,20 @@ def test_a_delivery_goes_by_its_route(status: int, answered: bool) -> None:
         assert arrived.path == ("a", "b")
         (ended,) = a.clients.probe.of(DeliveriesEnded)
         assert ended.items == (DeliveryResult(delivery=9, status=status, answered=answered),)
+
+
+@pytest.mark.parametrize("status", [200, 403, 404, 430, 482])
+def test_what_a_node_between_answers_is_no_word_of_the_phone_or_the_home(status: int) -> None:
+    with Network() as network:
+        a, _, c = line(network)
+        c.clients.reply = AnswerRelay(relay=0, status=status)  # without a name: as nodes between answer
+        a.tell(NodeWays(ways=((C, B),)))
+        a.tell(RelayDeliveries(items=(outbound(b"b", b"c", b"token"), outbound(b"b", b"x", b"token"))))
+        network.run(1)
+        results = [item for message in a.clients.probe.of(DeliveriesEnded) for item in message.items]
+        assert [(result.status, result.answered) for result in results] == [(503, False)] * 2
+        answer = far(a, network, to=C)
+        assert (answer.status, answer.answered) == ((404, True) if status == 404 else (503, False))
 
 
 def test_each_delivery_has_one_result_whatever_becomes_of_it() -> None:
