@@ -9,7 +9,7 @@ from actors.messages.client_manager import AddUser, CommandDone, MoveUser, Remov
 from actors.messages.lifecycle import CommandFailed
 from actors.messages.router import ReadRoutes
 from actors.messages.server_manager import AddNeighbour, ListNeighbours, NeighboursListed, RemoveNeighbour
-from actors.messages.storage import StoreItem, StoreMessages
+from actors.messages.storage import ForgetNeighbour, StoreItem, StoreMessages
 from actors.model import Envelope, MessageId, NodeName, Proof, Seconds, UserName, mailbox_queue
 from actors.server_manager.core import LinkSettings
 from actors.state.digest import ha1
@@ -144,6 +144,7 @@ class FederatedStory:
         for here, there in (("b", "c"), ("c", "b")):
             address = "udp://{}:{}".format(*net.sites[there].place)
             self.ask(here, AddNeighbour, actor="server_manager", node=NodeName(there), address=address)
+        self.ask("b", ForgetNeighbour, actor="storage", node=NodeName("one of very many that were removed"))
         self.link_up()
 
     def end(self) -> None:

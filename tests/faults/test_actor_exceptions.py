@@ -39,14 +39,27 @@ from actors.messages.monitor import (
 )
 from actors.messages.requests import StateQuestion, Submission
 from actors.messages.router import (
+    FindNames,
     MessagesRouted,
     NamesAreGone,
     NamesAreOurs,
     NamesFound,
+    NamesLiveAt,
+    NeighbourSaid,
+    NeighbourUp,
     RouteMessages,
     RouterCommand,
 )
-from actors.messages.server_manager import FarAnswered, ServerManagerCommand
+from actors.messages.server_manager import (
+    AnswerRelays,
+    AskFar,
+    FarAnswered,
+    LinkAnswers,
+    LinkRequests,
+    RelayDeliveries,
+    ServerManagerCommand,
+    TellNeighbours,
+)
 from actors.messages.sip_adapter import (
     AnswerLinkRequests,
     AnswerRequests,
@@ -95,6 +108,7 @@ from sip_adapter.endpoint import SipEndpoint
 from tests.actors.bench import digest
 from tests.faults.exceptions import Fault, Faults, Planted, kinds, name_of
 from tests.faults.federated import FederatedStory
+from tests.faults.merging import MergingStory
 
 WHILE_STARTING = {OpenStore, ReadUsers, StoreOpened, UsersRead}
 IN_A_NETWORK: dict[str, set[type[Any]]] = {
@@ -139,6 +153,27 @@ ALSO_IN_A_NETWORK: dict[str, set[type[Any]]] = {
     "sip_adapter": {SendRequests, AnswerRequests, Wake},
 }
 """What others ask there, or what more hangs on."""
+IN_A_MERGE: dict[str, set[type[Any]]] = {
+    "client_manager": {
+        ClaimConflicts,
+        RelaysArrived,
+        FarAnswered,
+        NamesFound,
+        UserRead,
+        AccountSaved,
+        RegistrationSaved,
+        MessagesStored,
+        MessagesAcknowledged,
+        QueueRead,
+        RegisterContacts,
+        Wake,
+    },
+    "server_manager": {LinkRequests, LinkAnswers, AskFar, AnswerRelays, RelayDeliveries, TellNeighbours},
+    "router": {FindNames, NamesAreOurs, NamesAreGone, NamesLiveAt, NeighbourUp, NeighbourSaid, Wake},
+    "storage": {SaveAccounts, SaveRegistration, StoreMessages, DropMessages, ReadQueue, SettleMove},
+    "sip_adapter": {OpenLink, SendLinkRequests, AnswerLinkRequests},
+}
+"""What hangs on it that of two homes of one name one stays."""
 NEEDS: dict[Fault, Fault] = {
     ("client_manager", CommandFailed): ("storage", StoreMessages),
     ("client_manager", UserRead): ("client_manager", DeliveriesEnded),
@@ -291,15 +326,14 @@ def quiet_log() -> Iterator[None]:
     logger.enable("actors")
 
 
+def of(*places: dict[str, set[type[Any]]]) -> list[Fault]:
+    """These faults, in order."""
+    return [fault for fault in kinds() if any(fault[1] in place.get(fault[0], ()) for place in places)]
+
+
 def alone() -> list[Fault]:
     """What one node hears."""
     return [fault for fault in kinds() if fault[1] not in IN_A_NETWORK.get(fault[0], ())]
-
-
-def in_a_network() -> list[Fault]:
-    """What only a network hears, or what more depends on there."""
-    both = (IN_A_NETWORK, ALSO_IN_A_NETWORK)
-    return [fault for fault in kinds() if any(fault[1] in some.get(fault[0], ()) for some in both)]
 
 
 @pytest.mark.parametrize("fault", alone(), ids=name_of)
@@ -316,7 +350,7 @@ def test_nothing_is_lost_and_the_next_is_served(fault: Fault) -> None:
         story.world.close()
 
 
-@pytest.mark.parametrize("fault", in_a_network(), ids=name_of)
+@pytest.mark.parametrize("fault", of(IN_A_NETWORK, ALSO_IN_A_NETWORK), ids=name_of)
 def test_nothing_is_lost_between_nodes(fault: Fault) -> None:
     story = FederatedStory(*{fault, NEEDS_IN_A_NETWORK.get(fault, fault)})
     with story.net:
@@ -324,6 +358,15 @@ def test_nothing_is_lost_between_nodes(fault: Fault) -> None:
         assert story.verdict() == []
         assert story.faults.unspent() == set()
         assert all(sent.status for sent in story.net.oracle.sent.values()), "somebody was never answered"
+
+
+@pytest.mark.parametrize("fault", of(IN_A_MERGE), ids=name_of)
+def test_of_two_homes_one_stays(fault: Fault) -> None:
+    story = MergingStory(fault)
+    with story.net:
+        story.tell()
+        assert story.verdict() == []
+        assert story.faults.unspent() == set()
 
 
 def test_a_datagram_that_raises_is_answered_500(monkeypatch: pytest.MonkeyPatch) -> None:
