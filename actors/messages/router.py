@@ -12,7 +12,7 @@ from enum import StrEnum
 
 from actors.messages.lifecycle import CommandFailed, Ping, Wake
 from actors.messages.links import RouterContent
-from actors.model import Envelope, NodeName, UserName, Value
+from actors.model import Envelope, MessageId, NodeName, UserName, Value
 from actors.ref import Ref
 
 
@@ -210,6 +210,8 @@ class RouteFailed(Value, frozen=True, gc=False):
     status: int
     sender: UserName = UserName("")
     """Of the message: a 403 says that his home did not believe it to be his (PROTOCOL 25)."""
+    message: MessageId = MessageId("")
+    """A 513 is about this one alone: it goes another way, or ends."""
 
 
 class ReadRoutes(Value, frozen=True, gc=False):

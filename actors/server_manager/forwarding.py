@@ -131,7 +131,7 @@ class Forwarding:
     def _tell_router(self, node: NodeName, message: StoredMessage, answer: LinkAnswered) -> None:
         core, envelope = self._core, message.envelope
         home = NodeName(envelope.routing.home if envelope.routing is not None else "")
-        core.refs.router.tell(RouteFailed(node, envelope.recipient, home, answer.status, envelope.sender))
+        core.refs.router.tell(RouteFailed(node, envelope.recipient, home, answer.status, envelope.sender, envelope.id))
         core.step(Step.WAITING, envelope.id, f"{node} answered {answer.status} {answer.reason}")
         core.count(f'messages_turned_back_total{{status="{answer.status}"}}')
 

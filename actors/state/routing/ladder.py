@@ -23,7 +23,7 @@ from typing import Protocol
 import msgspec
 
 from actors.messages.router import Destination, Refused, RouteFailed, Searching, ToNeighbour, Unknown
-from actors.model import MAX_LEGS, MAX_STEPS, POSTMASTER, Envelope, NodeName, Proof, Routing, UserName
+from actors.model import MAX_LEGS, MAX_STEPS, POSTMASTER, Envelope, MessageId, NodeName, Proof, Routing, UserName
 from actors.state.routing.lapsing import Lapsing
 from actors.state.routing.learned import LearnedRoute, LearnedRoutes, wins
 from actors.state.routing.settings import LEARNED, SUMMARIES, RouterSettings
@@ -46,6 +46,7 @@ UNKNOWN_LIMIT = 10_000
 DOUBTS_LIMIT = 10_000
 GRANTS_LIMIT = 100_000
 WAITS = Searching()
+TOO_LARGE = Unknown("It is too large for the only way there")
 
 
 class Ways(Protocol):
@@ -88,6 +89,7 @@ class Ladder:
         self._stale = Lapsing[tuple[UserName, NodeName]](DOUBTS_LIMIT)
         self._blocked = Lapsing[tuple[UserName, NodeName]](DOUBTS_LIMIT)
         self._doubted = Lapsing[tuple[UserName, UserName]](DOUBTS_LIMIT)
+        self._too_large = Lapsing[tuple[MessageId, NodeName]](DOUBTS_LIMIT)
 
     def route(self, envelope: Envelope, arrived_from: NodeName, now: float) -> Destination:
         """Say where a message goes, by what is known now."""
@@ -150,9 +152,10 @@ class Ladder:
         claim = self._claim(name, routing, now)
         if claim is not None:
             sent = self._send(envelope, routing, *claim, now)
-            if sent is None:
-                self._wait(envelope, now, home=claim[0], wait=self._patience(name, claim[0], now))
-            return sent or WAITS
+            if sent is not None or self._narrow(envelope, now):
+                return sent or TOO_LARGE
+            self._wait(envelope, now, home=claim[0], wait=self._patience(name, claim[0], now))
+            return WAITS
         if self.unknown.holds(name, now) and (not routing.home or routing.home == self._me):
             if not self.candidates(name, now):
                 return NOBODY
@@ -163,6 +166,8 @@ class Ladder:
             if sent is not None:
                 return sent
             nearest = nearest or home
+        if self._narrow(envelope, now):
+            return TOO_LARGE
         self._wait(envelope, now, home=nearest, wait=0.0)
         return WAITS
 
@@ -223,9 +228,10 @@ class Ladder:
                 leg, visited = leg + 1, ()
             elif full or routing.home == self._me:
                 return None
-        hop = self.towards(name, home, visited, now)
+        narrow = self._narrow(envelope, now)
+        hop = self.towards(name, home, (*visited, *narrow), now)
         if hop is None and visited and leg + 1 < MAX_LEGS:
-            hop = self.towards(name, home, (), now, sure=True)
+            hop = self.towards(name, home, narrow, now, sure=True)
             leg, visited = leg + 1, ()
         if hop is None:
             return None
@@ -241,6 +247,12 @@ class Ladder:
             grant=routing.grant,
         )
         return ToNeighbour(hop, msgspec.structs.replace(envelope, routing=onward))
+
+    def _narrow(self, envelope: Envelope, now: float) -> tuple[NodeName, ...]:
+        """Give the neighbours that this very message is too large for."""
+        if not self._too_large:
+            return ()
+        return tuple(node for node in self.neighbours if self._too_large.holds((envelope.id, node), now))
 
     def towards(
         self, name: UserName, home: NodeName, avoid: Collection[str], now: float, *, sure: bool = False
@@ -290,6 +302,8 @@ class Ladder:
                 self.learned.drop(failure.name)
         elif failure.status == 403 and failure.sender:
             self._doubted.put((failure.name, failure.sender), now + DOUBTED_LIFE)
+        elif failure.status == 513 and failure.message:
+            self._too_large.put((failure.message, failure.node), now + STALE_LIFE)
         else:
             self._blocked.put((failure.name, failure.node), now + BLOCKED_LIFE)
 

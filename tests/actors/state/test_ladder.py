@@ -263,6 +263,20 @@ def test_a_neighbour_that_refuses_for_another_reason_is_left_alone_for_a_while(s
     assert bench.sent()[0] == A
 
 
+def test_what_is_too_large_for_one_way_takes_another_or_ends_and_holds_up_nothing() -> None:
+    bench = Bench()
+    bench.learn(C)
+    bench.ways.hops_to[C] = [A, B]
+    failed = RouteFailed(A, BOB, C, 513, ALICE, MessageId("m"))
+    bench.ladder.failed(failed, bench.now)
+    assert bench.sent()[0] == B
+    bench.ladder.failed(msgspec.structs.replace(failed, node=B), bench.now)
+    assert isinstance(bench.route(), Unknown)
+    destination = bench.route(id=MessageId("another"))
+    assert isinstance(destination, ToNeighbour)
+    assert destination.node == A
+
+
 def test_a_sender_that_his_home_does_not_believe_waits_or_ends() -> None:
     bench = Bench()
     bench.learn(A)
