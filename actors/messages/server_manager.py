@@ -138,6 +138,7 @@ class AnswerRelay(Value, frozen=True, gc=False):
     status: int
     reason: str = ""
     reply: Reply = Reply()
+    """With `home`, this node's name: an answer without it counts as one of a node between, which has no say but 404."""
     retry_after: int = 0
 
 

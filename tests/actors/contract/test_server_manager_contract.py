@@ -10,7 +10,7 @@ import pytest
 from actors.base import ActorBase
 from actors.messages.client_manager import DeliveriesEnded, RelaysArrived
 from actors.messages.lifecycle import Ping, Pong
-from actors.messages.links import Alive, Carry, DecideMove, Frame, Hello, SummaryWanted
+from actors.messages.links import Alive, Carry, DecideMove, Frame, Hello, Reply, SummaryWanted
 from actors.messages.router import NeighbourDown, NeighbourSaid, NeighbourUp, RouteMessages, ToMailbox
 from actors.messages.server_manager import (
     AddNeighbour,
@@ -160,7 +160,7 @@ def test_what_routers_tell_arrives_or_comes_back(network: Network) -> None:
 
 def test_each_question_to_a_far_end_has_one_answer(network: Network) -> None:
     a, b, asker = network.nodes["a"], network.nodes["b"], Probe("asker")
-    b.clients.reply = AnswerRelay(relay=0, status=200, reason="Yes")
+    b.clients.reply = AnswerRelay(relay=0, status=200, reason="Yes", reply=Reply(home=B))
     a.tell(NodeWays(ways=((NodeName("gone"), NodeName("")),)))
     for request, to in enumerate((B, NodeName("gone"))):
         a.tell(AskFar(reply_to=asker, request=request, content=CONTENT, to=to, seconds=3.0))
@@ -192,7 +192,7 @@ def test_neighbours_are_added_listed_and_removed(network: Network) -> None:
     assert "c" in a.storage.neighbours
     assert a.ask(NeighbourDone, RemoveNeighbour, node=NodeName("c")).error == ""
     assert list(a.neighbours()) == ["b"]
-    assert a.storage.neighbours == {}
+    assert [(one.node, one.removed) for one in a.storage.neighbours.values()] == [("c", True)]
     assert a.router.of(NeighbourDown)[-1] == NeighbourDown(node=NodeName("c"), removed=True)
     assert a.ask(NeighbourDone, RemoveNeighbour, node=NodeName("c")).error
 
