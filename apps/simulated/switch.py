@@ -142,7 +142,7 @@ class Port:
     def submit(self, sender: UserName, recipient: UserName, body: bytes) -> TransactionKey:
         """Be a phone of this node that sends a message; gives the key of its answer in `Switch.answers`."""
         self._submitted += 1
-        key = TransactionKey(f"{self._me} {self._submitted}".encode())
+        key = TransactionKey(f"{self._me}-{self._submitted}".encode())
         submission = Submission(
             transaction=key,
             flow=self._flow,

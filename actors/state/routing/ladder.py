@@ -42,6 +42,9 @@ DOUBTED_LIFE = 60.0
 """Seconds for which messages of a sender whom the other side does not believe wait (PROTOCOL 25)."""
 DOUBT_ENDS = 2.0
 """Seconds within which a message that was refused so is routed anew: it ends then, if its sender was not proved."""
+DOUBTED_MOST = 300.0
+"""Seconds after which they end, for what his home did not grant in that time it will not: he may have moved there from
+the one that did, and all that comes for that recipient waits behind them."""
 UNKNOWN_LIMIT = 10_000
 DOUBTS_LIMIT = 10_000
 GRANTS_LIMIT = 100_000
@@ -89,6 +92,8 @@ class Ladder:
         self._stale = Lapsing[tuple[UserName, NodeName]](DOUBTS_LIMIT)
         self._blocked = Lapsing[tuple[UserName, NodeName]](DOUBTS_LIMIT)
         self._doubted = Lapsing[tuple[UserName, UserName]](DOUBTS_LIMIT)
+        self._doubts = Lapsing[tuple[UserName, UserName]](DOUBTS_LIMIT)
+        """Whom his home has doubted for a while: twice as long as that may take."""
         self._too_large = Lapsing[tuple[MessageId, NodeName]](DOUBTS_LIMIT)
 
     def route(self, envelope: Envelope, arrived_from: NodeName, now: float) -> Destination:
@@ -131,6 +136,9 @@ class Ladder:
             if until - now < DOUBTED_LIFE - DOUBT_ENDS:
                 return None  # another message of his, perhaps through another server: his home shall say
             return Unknown("The home of its sender refused it: he was not proved")
+        patience = self._doubts.until((envelope.recipient, envelope.sender), now)
+        if patience is not None and patience - now <= DOUBTED_MOST:
+            return Unknown("The home of its sender refused it: it has not granted what he sends there")
         self._wanted.want(envelope.recipient, envelope.sender, now, wait=until - now)
         return WAITS
 
@@ -301,7 +309,10 @@ class Ladder:
             if learned is not None and learned.home == failure.home:
                 self.learned.drop(failure.name)
         elif failure.status == 403 and failure.sender:
-            self._doubted.put((failure.name, failure.sender), now + DOUBTED_LIFE)
+            doubt = (failure.name, failure.sender)
+            self._doubted.put(doubt, now + DOUBTED_LIFE)
+            if not self._doubts.holds(doubt, now):
+                self._doubts.put(doubt, now + 2 * DOUBTED_MOST)
         elif failure.status == 513 and failure.message:
             self._too_large.put((failure.message, failure.node), now + STALE_LIFE)
         else:

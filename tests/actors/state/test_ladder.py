@@ -289,6 +289,20 @@ def test_a_sender_that_his_home_does_not_believe_waits_or_ends() -> None:
     assert isinstance(bench.route(proof=Proof.OPEN), ToNeighbour), "another one, perhaps by another way: his home says"
 
 
+def test_a_proved_sender_who_is_doubted_for_long_blocks_nobody_for_ever() -> None:
+    bench = Bench()
+    bench.learn(A)
+    answers: list[str] = []
+    for _ in range(7):
+        bench.fail(A, A, 403)
+        answers.append(type(bench.route(proof=Proof.PEER)).__name__)
+        bench.now += 60.0
+    assert answers == ["Searching"] * 5 + ["Unknown"] * 2
+    bench.now += 600.0
+    bench.fail(A, A, 403)
+    assert isinstance(bench.route(proof=Proof.PEER), Searching), "long ago: it may be true now"
+
+
 def test_a_step_of_ours_that_did_not_do_is_taken_back() -> None:
     bench = Bench()
     bench.learn(C)
