@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import secrets
 import socket
+import subprocess
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -19,6 +20,7 @@ from actors.messages.links import (
     LinkContent,
     MoveMail,
     NodeRoute,
+    PrepareMove,
     Relay,
     RelayedDelivery,
     RelayedProof,
@@ -29,10 +31,12 @@ from actors.messages.links import (
     SummaryWanted,
 )
 from actors.messages.requests import OutboundRequest
-from actors.model import MAX_STEPS, Flow, NodeName, UserName
-from tests.faults.node import NodeProcess
+from actors.model import MAX_STEPS, Account, Flow, NodeName, UserName
+from actors.state.link_auth import root_key
+from actors.state.moving import seal_hashes
+from tests.faults.node import NodeProcess, angarium
 from tests.faults.phones import wait_until
-from tests.federation.liar import Liar, carry
+from tests.federation.liar import REALM, Liar, carry
 from tests.federation.network import counter, neighbours
 from tests.interop.accounts import import_users
 
@@ -213,6 +217,22 @@ def test_a_false_relay_is_refused(liar: Liar, content: Relay) -> None:
     told = liar.tell(content)
     assert told.proved
     assert told.status in (401, 403, 404, 409, 430, 482, 503), told
+
+
+@pytest.mark.parametrize("merge", [False, True])
+@pytest.mark.parametrize("hashes", [("", ""), ("5" * 32, "5" * 64)], ids=["no password", "its own password"])
+def test_it_cannot_take_a_user_of_ours(liar: Liar, place: Place, merge: bool, hashes: tuple[str, str]) -> None:
+    """Neither by a move to us, with a password that it knows, nor as the other home of his name."""
+    alice, root = UserName("alice"), root_key(place.secret, REALM)
+    for sealed in (seal_hashes(root, "n", Account(alice, *hashes)), "", "zz", "00" * 64):
+        move = PrepareMove(Account(alice, epoch=99), sealed, "n", (), merge=merge)
+        assert liar.tell(relay(move)).status in (403, 409)
+        assert liar.tell(relay(DecideMove(alice, 99))).status == 409
+    host, port = place.node.udp
+    command = [*angarium(), "register", "--as", "alice", "--via", f"udp://{host}:{port}", "--password-stdin"]
+    own = f"{PASSWORDS['alice']}\n"
+    done = subprocess.run(command, input=own, text=True, capture_output=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
 
 
 def test_a_relayed_proof_needs_the_password(liar: Liar) -> None:
