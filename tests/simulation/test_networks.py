@@ -17,7 +17,7 @@ from tests.simulation.many import ROOT, tell_in_parallel
 FULL = os.environ.get("ANGARIUM_FAULTS") == "full"
 SEEDS = 100_000 if FULL else 1_000
 CHUNK = 10_000 if FULL else 100
-SECONDS = 20_000.0 if FULL else 240.0
+SECONDS = 40_000.0 if FULL else 500.0
 
 
 @pytest.mark.timeout(SECONDS + 10)
