@@ -35,7 +35,7 @@ def measure(links: tuple[Pair, ...], method: str, *, users: int, count: int) -> 
             "found": first.found,
             "first_message": first.mean,
             "later_message": later.mean,
-            "bytes_beside_the_body": max(first.extra_bytes, later.extra_bytes),
+            "extra_header_bytes": max(first.extra_bytes, later.extra_bytes),
             "failures": len(network.ears.failures),
         }
         if method == "ladder":
