@@ -36,7 +36,7 @@ def network(
     datagrams = {frozenset(edge) for edge in (links if udp is True else udp or ())}
     names = list(dict.fromkeys(name for edge in links for name in edge))
     nodes: dict[str, NodeProcess] = {}
-    with ExitStack() as stack, ThreadPoolExecutor(len(names), "starting") as starting:
+    with ExitStack() as stack:
         for name in names:
             told = [*args, *(more or {}).get(name, ())]
             known = [other for other in nodes if (name, other) in links or (other, name) in links]
@@ -46,11 +46,18 @@ def network(
             if known and frozenset((name, known[-1])) in datagrams:
                 told += ["--link-address", "udp://127.0.0.1:0"]
             nodes[name] = NodeProcess(folder / name, args=told, name=name)
-        for node in nodes.values():
-            stack.callback(node.kill)
-        list(starting.map(NodeProcess.start, nodes.values()))
+        start(stack, *nodes.values())
         wait_until_linked(nodes, links)
         yield nodes
+
+
+def start(stack: ExitStack, *nodes: NodeProcess) -> dict[str, NodeProcess]:
+    """Start nodes at once, to be killed when the stack is unwound; gives them by name."""
+    for node in nodes:
+        stack.callback(node.kill)
+    with ThreadPoolExecutor(len(nodes), "starting") as starting:
+        list(starting.map(NodeProcess.start, nodes))
+    return {node.name: node for node in nodes}
 
 
 def link_address(node: NodeProcess, *, udp: bool = False) -> str:

@@ -20,6 +20,7 @@ from tests.federation.network import (
     link_address,
     neighbours,
     said,
+    start,
     wait_until_known,
     wait_until_linked,
 )
@@ -49,7 +50,7 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
         a.args += ["--neighbour", f"c={to_c.url}"]
         c.args += ["--neighbour", f"a={to_a.url}"]
         b = NodeProcess(folder / "b", args=["--open", "--neighbour", f"a={link_address(a)}"], name="b")
-        nodes = {node.name: stack.enter_context(node) for node in (a, b, c)}
+        nodes = start(stack, a, b, c)
         wait_until_linked(nodes, EDGES)
         wait_until_known(nodes)
         yield Stage(nodes, to_c, to_a)

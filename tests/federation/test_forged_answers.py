@@ -16,7 +16,16 @@ from tests.faults.node import NodeProcess
 from tests.faults.oracle import Log, judge
 from tests.faults.phones import Exchange, Phone, Sender, answer_to, wait_until
 from tests.federation.between import Between, Spoken, hand_on
-from tests.federation.network import counter, custody, events, link_address, said, wait_until_known, wait_until_linked
+from tests.federation.network import (
+    counter,
+    custody,
+    events,
+    link_address,
+    said,
+    start,
+    wait_until_known,
+    wait_until_linked,
+)
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(120)]
 LINK = re.compile(rb"(?m)^Angarium-Link: [^\r]*\r\n")
@@ -40,7 +49,7 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
         host = stack.enter_context(Between(b.tcp))
         a = NodeProcess(folder / "a", args=[*args, "--neighbour", f"b={host.url}"], name="a")
         b.args += ["--neighbour", f"a={link_address(a)}"]
-        nodes = {node.name: stack.enter_context(node) for node in (b, a)}
+        nodes = start(stack, b, a)
         wait_until_linked(nodes, [("a", "b")])
         wait_until_known(nodes)
         yield Stage(nodes, host)

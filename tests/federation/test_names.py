@@ -20,6 +20,7 @@ from tests.federation.network import (
     delivered,
     line,
     said,
+    start,
     wait_until_known,
     wait_until_linked,
 )
@@ -96,7 +97,7 @@ def test_two_homes_of_a_name_become_one(tmp_path: Path) -> None:
         ways = to_a, to_b = [stack.enter_context(Between(node.tcp)) for node in (a, b)]
         a.args += ["--neighbour", f"b={to_b.url}"]
         b.args += ["--neighbour", f"a={to_a.url}"]
-        nodes = {node.name: stack.enter_context(node) for node in (a, b)}
+        nodes = start(stack, a, b)
         wait_until_linked(nodes, [("a", "b")])
         for way in ways:
             way.behave(Manner.CUT)

@@ -21,6 +21,7 @@ from tests.federation.network import (
     link_address,
     neighbours,
     said,
+    start,
     wait_until_known,
     wait_until_linked,
 )
@@ -52,7 +53,7 @@ def nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, NodePr
     neighbour("secret", str(folder / "secret"), code=77)
     args = ["--open", "--neighbour-secret-file", str(folder / "secret")]
     with ExitStack() as stack:
-        yield {name: stack.enter_context(NodeProcess(folder / name, args=args, name=name)) for name in "abc"}
+        yield start(stack, *(NodeProcess(folder / name, args=args, name=name) for name in "abc"))
 
 
 def test_a_network_is_made_by_commands(nodes: dict[str, NodeProcess]) -> None:

@@ -17,7 +17,7 @@ LINE = [("a", "b"), ("b", "c")]
 
 @pytest.mark.parametrize(
     ("router", "edges"),
-    [("first-unvisited", ring()), ("flood", ring()), (EXAMPLE, LINE)],
+    [("first-unvisited", ring("abc")), ("flood", ring("abc")), (EXAMPLE, LINE)],
     ids=["first-unvisited", "flood", "custom"],
 )
 def test_mail_arrives(tmp_path: Path, router: str, edges: list[Edge]) -> None:

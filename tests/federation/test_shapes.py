@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from itertools import permutations
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
+from tests.faults.node import NodeProcess
 from tests.faults.oracle import Log, judge
 from tests.faults.phones import Exchange, Phone, Sender, wait_until
 from tests.federation.network import (
@@ -31,10 +34,21 @@ EACH = 4
 """Messages from each phone to each other one, at least, in each part."""
 
 
-def everybody(nodes: Nodes, log: Log, names: str = "abcd") -> Exchange:
+class Shape(NamedTuple):
+    """Four nodes."""
+
+    nodes: dict[str, NodeProcess]
+    edges: list[Edge]
+    longest: int
+    """Hand-overs between the two that are farthest apart."""
+
+
+def everybody(nodes: Nodes, log: Log, names: str = "abcd", who: str = "at") -> Exchange:
     """A phone at each node, and senders to all others."""
-    phones = [Phone(f"at-{name}", nodes[name].udp, log) for name in names]
-    senders = [Sender(f"at-{one}", f"at-{two}", nodes[one].udp, log, pace=0.05) for one, two in permutations(names, 2)]
+    phones = [Phone(f"{who}-{name}", nodes[name].udp, log) for name in names]
+    senders = [
+        Sender(f"{who}-{one}", f"{who}-{two}", nodes[one].udp, log, pace=0.05) for one, two in permutations(names, 2)
+    ]
     return Exchange(phones, senders)
 
 
@@ -47,53 +61,55 @@ def exchange_messages(nodes: Nodes, exchange: Exchange, log: Log, each: int) -> 
     assert wait_until(lambda: exchange.quiet and log.outstanding() == 0, 60.0), said(nodes)
 
 
-@pytest.mark.parametrize(("edges", "longest"), [(ring(), 2), (mesh(), 1)], ids=["ring", "mesh"])
-def test_everybody_writes_to_everybody(tmp_path: Path, edges: list[Edge], longest: int) -> None:
-    with network(tmp_path, edges) as nodes:
+@pytest.fixture(scope="module", params=["ring", "mesh"])
+def shape(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shape]:
+    edges, longest = {"ring": (ring(), 2), "mesh": (mesh(), 1)}[request.param]
+    with network(tmp_path_factory.mktemp("shape"), edges) as nodes:
         wait_until_known(nodes)
-        with Log(tmp_path / "oracle.log") as log, everybody(nodes, log) as exchange:
-            exchange.register()
-            exchange_messages(nodes, exchange, log, 1)
-            assert judge(log.facts()).failures == 0
-            assert wait_until(lambda: custody(nodes) == 0, 10.0)
-            first = len(accepted(log))
-            # Now all routes are known: each hand-over is one request, but for repeats.
-            before = counted(nodes, CARRIES) + counted(nodes, REPEATS)
-            exchange_messages(nodes, exchange, log, EACH)
-            assert wait_until(lambda: custody(nodes) == 0, 10.0)
-            assert judge(log.facts()).failures == 0
-            requests = counted(nodes, CARRIES) + counted(nodes, REPEATS) - before
-            taken = ways(nodes, log)
-        assert not list(revisits(taken))
-        later = taken[first:]
-        assert max(each.total() - 1 for each in later) == longest
-        assert len(later) >= EACH * 12
-        assert requests == hand_overs(later)
+        yield Shape(nodes, edges, longest)
 
 
-def test_a_ring_goes_the_other_way_round(tmp_path: Path) -> None:
-    with network(tmp_path, ring()) as nodes:
-        wait_until_known(nodes)
-        with Log(tmp_path / "oracle.log") as log, everybody(nodes, log, "ac") as exchange:
-            exchange.register()
-            exchange_messages(nodes, exchange, log, 1)
-            assert wait_until(lambda: custody(nodes) == 0, 10.0)
-            nodes["b"].kill()
-            exchange_messages(nodes, exchange, log, 10)
-            nodes["b"].restart()
-            wait_until_linked(nodes, ring())
-            # What was on the wire to it when it was killed stays in doubt until it is back; the rest goes by b.
-            exchange.go()
-            before = delivered(log)
-            assert wait_until(lambda: delivered(log) >= before + 10, 30.0)
-            nodes["d"].kill()
-            nodes["d"].restart()
-            wait_until_linked(nodes, ring())
-            exchange.pause()
-            assert wait_until(lambda: exchange.quiet and log.outstanding() == 0, 60.0), said(nodes)
-            verdict = judge(log.facts())
-            assert (verdict.lost, verdict.doubled, verdict.unasked) == ([], [], [])
+def test_everybody_writes_to_everybody(shape: Shape, tmp_path: Path) -> None:
+    nodes = shape.nodes
+    with Log(tmp_path / "oracle.log") as log, everybody(nodes, log) as exchange:
+        exchange.register()
+        exchange_messages(nodes, exchange, log, 1)
+        assert judge(log.facts()).failures == 0
         assert wait_until(lambda: custody(nodes) == 0, 10.0)
+        first = len(accepted(log))
+        # Now all routes are known: each hand-over is one request, but for repeats.
+        before = counted(nodes, CARRIES) + counted(nodes, REPEATS)
+        exchange_messages(nodes, exchange, log, EACH)
+        assert wait_until(lambda: custody(nodes) == 0, 10.0)
+        assert judge(log.facts()).failures == 0
+        requests = counted(nodes, CARRIES) + counted(nodes, REPEATS) - before
+        taken = ways(nodes, log)
+    assert not list(revisits(taken))
+    later = taken[first:]
+    assert max(each.total() - 1 for each in later) == shape.longest
+    assert len(later) >= EACH * 12
+    assert requests == hand_overs(later)
+
+
+def test_mail_goes_round_a_node_that_is_down(shape: Shape, tmp_path: Path) -> None:
+    nodes = shape.nodes
+    with Log(tmp_path / "oracle.log") as log, everybody(nodes, log, "ac", "past") as exchange:
+        exchange.register()
+        exchange_messages(nodes, exchange, log, 1)
+        assert wait_until(lambda: custody(nodes) == 0, 10.0)
+        nodes["b"].kill()
+        exchange_messages(nodes, exchange, log, 10)
+        # What is on the wire to a node that is killed stays in doubt until it is back.
+        exchange.go()
+        nodes["d"].kill()
+        for name in "bd":
+            nodes[name].restart()
+        wait_until_linked(nodes, shape.edges)
+        exchange.pause()
+        assert wait_until(lambda: exchange.quiet and log.outstanding() == 0, 60.0), said(nodes)
+        assert wait_until(lambda: custody(nodes) == 0, 10.0)
+        verdict = judge(log.facts())
+        assert (verdict.lost, verdict.doubled, verdict.unasked) == ([], [], [])
 
 
 def test_a_second_stay_would_be_seen() -> None:
