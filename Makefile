@@ -53,8 +53,17 @@ $(VENV)/.installed-dev: setup.cfg pyproject.toml
 demo: $(VENV)/.installed-run
 	@$(BIN)/angarium demo
 
+# Tests in virtual time or of one process go side by side; those that start programs have the machine to themselves.
+ALONE := tests/apps tests/examples tests/faults tests/federation tests/interop tests/test_package.py
+BESIDE := tests/faults/test_actor_exceptions.py
+
 test: $(VENV)/.installed-test
+ifdef T
 	$(BIN)/python -m pytest $(T)
+else
+	$(BIN)/python -m pytest -n 2 --dist worksteal $(ALONE:%=--ignore=%) tests $(BESIDE)
+	$(BIN)/python -m pytest $(BESIDE:%=--ignore=%) $(ALONE)
+endif
 
 run: $(VENV)/.installed-run
 	$(BIN)/angarium node --name a --listen udp://127.0.0.1:5060 --listen tcp://127.0.0.1:5060 \
