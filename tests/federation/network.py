@@ -52,10 +52,10 @@ def network(
 
 
 def start(stack: ExitStack, *nodes: NodeProcess) -> dict[str, NodeProcess]:
-    """Start nodes at once, to be killed when the stack is unwound; gives them by name."""
+    """Start nodes two by two, to be killed when the stack is unwound; gives them by name."""
     for node in nodes:
         stack.callback(node.kill)
-    with ThreadPoolExecutor(len(nodes), "starting") as starting:
+    with ThreadPoolExecutor(2, "starting") as starting:
         list(starting.map(NodeProcess.start, nodes))
     return {node.name: node for node in nodes}
 
