@@ -259,8 +259,8 @@ class LargeNetwork:
         return reply.expect(RoutesRead)
 
     def state_bytes(self) -> int:
-        """Encoded size of the largest routing state of all nodes."""
-        return max(self.routes(name).state_bytes for name in self.names)
+        """Encoded size of the largest routing state of some fifty nodes."""
+        return max(self.routes(name).state_bytes for name in self.names[:: max(1, len(self.names) // 50)])
 
     # Messages.
 
