@@ -50,7 +50,9 @@ class Control:
         if not self._links.up(node):
             self._gather(NeighbourSilent, node, content)
             return
-        turn = self._turns.setdefault(node, Turn())
+        turn = self._turns.get(node)
+        if turn is None:
+            turn = self._turns[node] = Turn()
         turn.waiting.append(content)
         self._fresh[node] = None
         if len(turn.waiting) > WAITING:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from math import ceil
 
 from actors.messages.client_manager import SubmitMessages
 from actors.messages.links import Carry, Talk
@@ -37,7 +38,9 @@ from actors.ref import Ref
 from sip_adapter.links import encode_request, kind_of
 
 DELAY = 0.01
-"""Seconds from one server to the next."""
+"""Seconds from one server to the next, at least."""
+TOGETHER = 0.005
+"""Seconds within which what arrives at a node arrives at once."""
 HOST = "127.0.0.1"
 TOKEN = "0" * 32
 VIA = b"TCP 10.100.100.100:5060"
@@ -89,8 +92,18 @@ def _extra(packet: bytes) -> int:
     return sum(len(line) + 2 for line in head.split(b"\r\n") if line.startswith(b"Angarium-"))
 
 
+class Arrivals:
+    """What comes to one node at one moment, as a border hands it on: in one message of each kind."""
+
+    __slots__ = ("answers", "requests")
+
+    def __init__(self) -> None:
+        self.answers: list[LinkAnswered] = []
+        self.requests: list[LinkRequested] = []
+
+
 class Switch:
-    """Knows every node's stand-in by name."""
+    """Knows every node's stand-in by name. As a `Ref` it hears which moment has come."""
 
     def __init__(self, scheduler: Scheduler, realm: str) -> None:
         self.scheduler = scheduler
@@ -98,6 +111,28 @@ class Switch:
         self.ports: dict[str, Port] = {}
         self.answers: dict[TransactionKey, Answer] = {}
         """What senders were told."""
+        self._coming: dict[int, dict[str, Arrivals]] = {}
+
+    def to(self, node: str, now: float) -> Arrivals:
+        """What comes to a node about `DELAY` from now: all of it at the same moments."""
+        moment = ceil((now + DELAY) / TOGETHER)
+        coming = self._coming.get(moment)
+        if coming is None:
+            coming = self._coming[moment] = {}
+            self.scheduler.after(moment * TOGETHER - now, self, moment)
+        arrivals = coming.get(node)
+        if arrivals is None:
+            arrivals = coming[node] = Arrivals()
+        return arrivals
+
+    def tell(self, moment: int) -> None:
+        """Hand over what comes at this moment."""
+        for node, arrivals in self._coming.pop(moment).items():
+            server_manager = self.ports[node].server_manager
+            if arrivals.answers:
+                server_manager.tell(LinkAnswers(tuple(arrivals.answers)))
+            if arrivals.requests:
+                server_manager.tell(LinkRequests(tuple(arrivals.requests)))
 
     def open(self, port: Port, node: NodeName) -> None:
         """A node wants a link to another one."""
@@ -160,25 +195,18 @@ class Port:
         return key
 
     def _send(self, items: Sequence[LinkRequest]) -> None:
-        arrived = self._clock.monotonic() + DELAY
-        together: dict[NodeName, list[LinkRequested]] = {}
+        switch, now = self._switch, self._clock.monotonic()
         for item in items:
-            self._switch.traffic.add(item)
+            switch.traffic.add(item)
             key = TransactionKey(b"%d %b" % (item.number, self._me.encode()))
-            asked = LinkRequested(key, self._flow, item.frame, item.content, arrived)
-            together.setdefault(item.node, []).append(asked)
-        for node, requests in together.items():
-            target = self._switch.ports[node].server_manager
-            self._switch.scheduler.after(DELAY, target, LinkRequests(tuple(requests)))
+            asked = LinkRequested(key, self._flow, item.frame, item.content, now + DELAY)
+            switch.to(item.node, now).requests.append(asked)
 
     def _answer(self, items: Sequence[LinkReply]) -> None:
-        together: dict[bytes, list[LinkAnswered]] = {}
+        switch, now = self._switch, self._clock.monotonic()
         for item in items:
             number, _, node = item.transaction.partition(b" ")
             answer = LinkAnswered(
                 int(number), item.status, True, item.reason, item.frame, item.content, item.retry_after
             )
-            together.setdefault(node, []).append(answer)
-        for node, answers in together.items():
-            target = self._switch.ports[node.decode()].server_manager
-            self._switch.scheduler.after(DELAY, target, LinkAnswers(tuple(answers)))
+            switch.to(node.decode(), now).answers.append(answer)
