@@ -86,7 +86,7 @@ class Monitor(ActorBase[MonitorCommand]):
 
     def _report(self, event: ReportEvent) -> None:
         self._events.append(event)
-        self._log(event.kind, event.level, event.text)
+        self._log(event.kind, event.level, event.text, user=event.user, message_id=event.message_id)
         self._publish(event)
 
     def _raise(self, alarm: RaiseAlarm) -> None:
@@ -122,7 +122,9 @@ class Monitor(ActorBase[MonitorCommand]):
         self._log(f"{failure.actor} {failure.command}", level, text, detail=failure.trace)
         self._publish(event)
 
-    def _log(self, kind: str, level: Level, text: str, detail: str = "") -> None:
+    def _log(
+        self, kind: str, level: Level, text: str, detail: str = "", *, user: str = "", message_id: str = ""
+    ) -> None:
         held_back = self._limit.allow(kind, self.clock.monotonic())
         if held_back is None:
             return
@@ -131,7 +133,8 @@ class Monitor(ActorBase[MonitorCommand]):
             line += f" ({held_back} more of this kind were not logged)"
         if detail:
             line += "\n" + printable(detail.rstrip(), keep="\n")
-        logger.log(LOG_LEVELS[level], line)
+        fields = {"kind": kind, "user": user, "message_id": message_id}
+        logger.bind(**{key: value for key, value in fields.items() if value}).log(LOG_LEVELS[level], "{}", line)
 
     def _publish(self, notable: Notable) -> None:
         if self._subscribers:
