@@ -15,6 +15,7 @@ from pykka._actor import ActorInbox
 from actors.messages.lifecycle import ActorFailed, CommandFailed, Ping, Pong
 from actors.ports import Clock, Runtime, Scheduler
 from actors.ref import ActorRef, DeadLetters, Ref
+from actors.state.debug_lines import DebugLog, lines_of
 
 Command = TypeVar("Command")
 Item = TypeVar("Item")
@@ -26,12 +27,13 @@ _starting: ContextVar[Runtime] = ContextVar("angarium_runtime")
 
 
 class Context(msgspec.Struct, frozen=True):
-    """What every actor is given: time, timers, and who hears of its failures."""
+    """What every actor is given: time, timers, who hears of its failures, and where debug lines go."""
 
     clock: Clock
     scheduler: Scheduler
     supervisor: Ref[ActorFailed]
     dead_letters: DeadLetters
+    debug: DebugLog = msgspec.field(default_factory=DebugLog)
 
 
 class ActorBase(pykka.Actor, Generic[Command]):
@@ -48,6 +50,7 @@ class ActorBase(pykka.Actor, Generic[Command]):
         super().__init__()
         self.context = context
         self.clock = context.clock
+        self.debug = context.debug
         self.ref: ActorRef[Command] = ActorRef(self.actor_ref, self.name, context.dead_letters)
         self._unflushed = 0
 
@@ -89,6 +92,8 @@ class ActorBase(pykka.Actor, Generic[Command]):
     @final
     def on_receive(self, message: Any) -> None:
         """Serve one message inside the containment, then flush if no other waits."""
+        if self.debug.on:
+            self._tell_debug(message)
         try:
             if type(message) is Ping:
                 message.reply_to.tell(Pong(actor=self.name, id=message.id))
@@ -130,6 +135,13 @@ class ActorBase(pykka.Actor, Generic[Command]):
             self.recover(message, error)
         except Exception as second:  # recovery itself is broken: reported, the actor serves on
             self.report(f"recovery from {type(message).__name__}", second)
+
+    def _tell_debug(self, message: Any) -> None:
+        try:
+            for text, message_id in lines_of(message):
+                self.debug.write(self.name, text, message_id)
+        except Exception as error:  # as in on_receive: a line that cannot be written costs no message
+            self.report("debug line", error)
 
     def _flush_contained(self) -> None:
         try:

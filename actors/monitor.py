@@ -131,9 +131,7 @@ class Monitor(ActorBase[MonitorCommand]):
         line = printable(text)
         if held_back:
             line += f" ({held_back} more of this kind were not logged)"
-        if detail:
-            line += "\n" + printable(detail.rstrip(), keep="\n")
-        fields = {"kind": kind, "user": user, "message_id": message_id}
+        fields = {"kind": kind, "user": user, "message_id": message_id, "detail": printable(detail.rstrip(), keep="\n")}
         logger.bind(**{key: value for key, value in fields.items() if value}).log(LOG_LEVELS[level], "{}", line)
 
     def _publish(self, notable: Notable) -> None:

@@ -109,7 +109,9 @@ def test_an_alarm_is_logged_once_until_it_changes(log: list[str]) -> None:
     assert log == ["ERROR The disk is full; free some space", "INFO over: disk-full"]
 
 
-def test_a_failure_is_logged_with_its_trace(log: list[str]) -> None:
+def test_a_failure_is_logged_with_its_trace() -> None:
+    log: list[str] = []
+    sink = logger.add(lambda line: log.append(str(line).rstrip("\n")), format="{level} {message}\n{extra[detail]}")
     with running(Monitor) as monitor:
         failed = ActorFailed(actor="router", command="X", error="E: \x07", trace="Trace\n  at\x07\n")
         monitor.serve(*([failed] * 100))
@@ -118,6 +120,16 @@ def test_a_failure_is_logged_with_its_trace(log: list[str]) -> None:
         asker = Probe()
         monitor.serve(ReadMonitor(reply_to=asker, request=1))
         assert asker.expect(MonitorRead).counters["actor_failures_total"] == 100
+    logger.remove(sink)
+
+
+def test_a_line_is_bound_to_what_it_is_about() -> None:
+    extras: list[dict[str, str]] = []
+    sink = logger.add(lambda line: extras.append(line.record["extra"]))
+    with running(Monitor) as monitor:
+        monitor.serve(ReportEvent(1.0, Level.WARNING, "refused", "not {known}", user="alice", message_id="m1"))
+    logger.remove(sink)
+    assert extras == [{"kind": "refused", "user": "alice", "message_id": "m1"}]
 
 
 def test_recent_events_are_bounded() -> None:
