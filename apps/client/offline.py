@@ -104,7 +104,8 @@ def _serve(stack: ExitStack, folder: Path, world: Any, store: Store) -> None:
 
     from apps.main import version_line
     from apps.node.admin import AdminServer
-    from apps.node.admin_api import AdminApi, NodeFacts, node_actors
+    from apps.node.admin_api import AdminApi
+    from apps.node.admin_facts import NodeFacts, node_actors
     from apps.node.process import end_process
     from apps.node.wiring import Actors, NodePlan, start_node
 

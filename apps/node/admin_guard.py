@@ -9,6 +9,7 @@ from typing import TypeVar
 import msgspec
 from aiohttp import web
 
+from actors.messages.client_manager import CommandDone
 from apps.common.values import host_port, is_loopback
 from apps.node.asking import AskError
 
@@ -78,6 +79,23 @@ def number(request: web.Request, key: str, default: int, most: int) -> int:
     if not (text.isascii() and text.isdigit() and len(text) < 20):
         raise ApiError(400, "bad-data", f"{key} is a whole number")
     return min(int(text), most)
+
+
+def flag(request: web.Request, key: str) -> bool:
+    """Tell whether `key=1` stands in the query."""
+    return request.query.get(key) == "1"
+
+
+def check_done(done: CommandDone, name: str) -> None:
+    """Raise the answer that a failed command about a user deserves."""
+    if done.error == "exists":
+        raise ApiError(409, "exists", done.detail or f"there is a user {name!r} already")
+    if done.error == "unknown":
+        raise ApiError(404, "unknown", done.detail or f"there is no user {name!r} here")
+    if done.error == "refused":
+        raise ApiError(403, "refused", done.detail or "the node refused")
+    if done.error:
+        raise ApiError(503, "failed", done.detail or done.error)
 
 
 async def read_body(request: web.Request, kind: type[T]) -> T:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import sys
 from pathlib import Path
@@ -21,7 +22,8 @@ from apps.common.options import node_options
 def node(config_file: Path | None, **flags: Any) -> None:
     """Serve SIP clients: pass on their messages, and keep what waits.
 
-    Prints one line that begins with `ready` and names the addresses, once it serves; SIGTERM stops it.
+    Prints one line that begins with `ready` and names the addresses, once it serves; SIGTERM stops it,
+    SIGUSR1 writes where its threads stand to angarium-threads.log.
 
     \b
     Exit codes: 0 stopped as asked; 2 wrong usage; 70 a fault (start it again, nothing is lost);
@@ -57,15 +59,18 @@ def serve(config: NodeConfig, realm: str | None) -> None:
     from apps.common import logs
     from apps.common.process import run
     from apps.node.admin import AdminServer
-    from apps.node.admin_api import AdminApi, NodeFacts, node_actors
-    from apps.node.process import Threads, end_process, make_store, start
+    from apps.node.admin_api import AdminApi
+    from apps.node.admin_facts import NodeFacts, node_actors
+    from apps.node.process import Threads, end_process, make_store, start, thread_dumps
     from apps.node.wiring import NodeHangs
 
     world = Threads()
     store = make_store(config, world.clock, realm)
     log = logs.setup(config)
+    dumps = contextlib.ExitStack()
     try:
-        running = start(config, world, store)
+        dumps.enter_context(thread_dumps(config.log_dir or config.data))
+        running = start(config, world, store, log.details)
         facts = NodeFacts(
             name=config.name,
             realm=store.open().realm,
@@ -87,6 +92,7 @@ def serve(config: NodeConfig, realm: str | None) -> None:
         store.close()
         world.timers.stop()
         log.close()
+        dumps.close()
 
 
 def _admin_word(admin: Any) -> list[str]:

@@ -52,7 +52,8 @@ from apps.client import admin_client
 from apps.common.exits import Exit, Failure
 from apps.common.values import Address
 from apps.node.admin import AdminServer
-from apps.node.admin_api import AdminApi, NodeActors, NodeFacts
+from apps.node.admin_api import AdminApi
+from apps.node.admin_facts import NodeActors, NodeFacts
 from apps.node.asking import AskError, ReplyRef, ask
 
 ALICE = UserName("alice")
