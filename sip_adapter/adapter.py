@@ -36,6 +36,7 @@ from actors.messages.sip_adapter import (
 )
 from actors.model import Flow
 from actors.ref import Ref
+from sip_adapter import debug_lines
 from sip_adapter.domains import Domains
 from sip_adapter.endpoint import SipEndpoint
 from sip_adapter.errors import SipError
@@ -199,6 +200,8 @@ class SipAdapter(ActorBase[SipAdapterCommand]):
         now = self.clock.monotonic()
         serve = self._endpoint.datagram
         self._endpoint.counts["sip_datagrams_received_total"] += len(batch)
+        if self.debug.on:
+            self._tell_packets("from", [(flow, data) for data, flow in batch])
         for data, flow in batch:
             try:
                 serve(data, flow, now)
@@ -210,6 +213,9 @@ class SipAdapter(ActorBase[SipAdapterCommand]):
     def stream_events(self, flow: Flow, events: Sequence[Event]) -> None:
         """Serve what bytes of a stream completed."""
         now = self.clock.monotonic()
+        if self.debug.on:
+            for event in events:
+                self._tell_line(f"from {debug_lines.where(flow)}", debug_lines.of_event(event))
         for event in events:
             try:
                 self._endpoint.event(event, flow, now)
@@ -241,6 +247,14 @@ class SipAdapter(ActorBase[SipAdapterCommand]):
         except Exception as error:  # noqa: BLE001 - as above
             self._contain_packet("dialled link", error)
         self._flush_contained()
+
+    def _tell_packets(self, way: str, packets: Sequence[tuple[Flow, bytes]]) -> None:
+        for flow, data in packets:
+            self._tell_line(f"{way} {debug_lines.where(flow)}", debug_lines.of_packet(data))
+
+    def _tell_line(self, where: str, line: tuple[str, str]) -> None:
+        text, message_id = line
+        self.debug.write(self.name, f"{where} {text}", message_id)
 
     def _contain_packet(self, what: str, error: Exception) -> None:
         self._endpoint.counts["sip_packets_failed_total"] += 1
@@ -316,6 +330,8 @@ class SipAdapter(ActorBase[SipAdapterCommand]):
             server_manager.tell(LinkRequests(items=tuple(out.requests)))
 
     def _send(self, packets: Sequence[tuple[Flow, bytes]]) -> None:
+        if self.debug.on:
+            self._tell_packets("to", packets)
         failed = self._network.send(packets)
         self._endpoint.counts["sip_packets_sent_total"] += len(packets)
         if failed:

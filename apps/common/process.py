@@ -18,6 +18,8 @@ from apps.common.exits import Exit
 
 T = TypeVar("T")
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+DUMP_SIGNAL = signal.SIGUSR1
+"""Has a node write where its threads stand."""
 FIRST_DELAY = 0.1
 LONGEST_DELAY = 5.0
 """Seconds between two starts at most: with a watchdog of 5 s a hung node serves again within 10 s or so."""
@@ -108,6 +110,8 @@ class Supervision:
     def run(self) -> int:
         """Start, wait, start again; the caller's signal handlers are put back at the end."""
         before = {number: signal.signal(number, self._on_signal) for number in STOP_SIGNALS}
+        # Meant for the node, which inherits that it is ignored until it is ready to answer.
+        before[DUMP_SIGNAL] = signal.signal(DUMP_SIGNAL, signal.SIG_IGN)
         try:
             return self._loop()
         finally:

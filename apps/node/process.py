@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import faulthandler
 import os
+import signal
 import sys
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
 from random import Random
 from typing import Any
 
@@ -20,11 +23,12 @@ from actors.ports import Clock, Runtime, Scheduler
 from actors.ref import ActorRef
 from actors.runtime import LoopRuntime, SystemClock, ThreadRuntime, ThreadScheduler
 from actors.server_manager.core import LinkSettings
+from actors.state.debug_lines import DebugLog
 from actors.state.routing.settings import RouterSettings
 from actors.stores.port import Store, StoreError
 from apps.common.config import DigestAlgorithm, NodeConfig
 from apps.common.exits import Exit, Failure
-from apps.common.process import new_loop
+from apps.common.process import DUMP_SIGNAL, new_loop
 from apps.node.asking import ReplyRef
 from apps.node.plugins import load_class, told, unfit
 from apps.node.wiring import Actors, Node, NodeFailed, NodePlan, Reply, start_node, stop_actors
@@ -32,6 +36,8 @@ from sip_adapter.limits import Limits
 from sip_adapter.transport.base import Network
 from sip_adapter.transport.sockets import AsyncioNetwork
 
+THREADS_FILE = "angarium-threads.log"
+"""What SIGUSR1 asks for."""
 MIN_SECRET = 16
 """Bytes."""
 ALGORITHMS = {
@@ -140,8 +146,11 @@ def load_actor(role: str, name: str) -> type[ActorBase[Any]]:
     return found
 
 
-def start(config: NodeConfig, world: Threads, store: Store) -> Node:
-    """Start a node as the settings say; Failure: 78 if it cannot listen or a replacement cannot start, else 70."""
+def start(config: NodeConfig, world: Threads, store: Store, debug: DebugLog | None = None) -> Node:
+    """Start a node as the settings say; Failure: 78 if it cannot listen or a replacement cannot start, else 70.
+
+    `debug` takes the actors' debug lines.
+    """
     realm = store.open().realm
     secret = read_secret(config)
     plan = NodePlan(
@@ -171,12 +180,29 @@ def start(config: NodeConfig, world: Threads, store: Store) -> Node:
         limits=Limits(max_pending=config.max_pending, max_body=config.max_body),
         watchdog=config.watchdog,
         on_fatal=end_process,
+        debug=debug or DebugLog(),
     )
     try:
         return start_node(plan, world)
     except NodeFailed as error:
         code = Exit.CONFIG if error.advice else Exit.INTERNAL
         raise Failure("the node cannot start", why=str(error), do=error.advice, code=code) from error
+
+
+@contextlib.contextmanager
+def thread_dumps(directory: Path) -> Iterator[None]:
+    """Have SIGUSR1 write where each thread stands to a file of the log folder; the node serves on. Main thread only.
+
+    It works even where Python's own signal handlers do not run any more. OSError if the file cannot be written.
+    """
+    with (directory / THREADS_FILE).open("a", encoding="utf-8") as file:
+        faulthandler.register(DUMP_SIGNAL, file=file, all_threads=True)
+        try:
+            yield
+        finally:
+            # Ignored from here on: by default the signal would end the process in the middle of its stop.
+            faulthandler.unregister(DUMP_SIGNAL)
+            signal.signal(DUMP_SIGNAL, signal.SIG_IGN)
 
 
 def end_process(reason: str) -> None:

@@ -21,6 +21,7 @@ from actors.ref import ActorRef, DeadLetters, LateRef
 from actors.router import Router
 from actors.server_manager.actor import ServerManager
 from actors.server_manager.core import LinkSettings
+from actors.state.debug_lines import DebugLog
 from actors.state.routing.settings import RouterSettings
 from actors.storage import Storage
 from actors.stores.port import Store
@@ -114,6 +115,7 @@ class NodePlan(msgspec.Struct, frozen=True):
     hosts: tuple[str, ...] = ()
     watchdog: float = WATCHDOG
     on_fatal: Callable[[str], None] = print
+    debug: DebugLog = msgspec.field(default_factory=DebugLog)
 
 
 class Node(msgspec.Struct, frozen=True):
@@ -158,7 +160,13 @@ def start_node(plan: NodePlan, world: World) -> Node:
     """Start all actors, bottom-up; serves when this returns. Raises NodeFailed, and nothing runs then; NodeHangs."""
     supervisor: LateRef[Any] = LateRef()
     sip_adapter: LateRef[Any] = LateRef()
-    context = Context(clock=world.clock, scheduler=world.scheduler, supervisor=supervisor, dead_letters=DeadLetters())
+    context = Context(
+        clock=world.clock,
+        scheduler=world.scheduler,
+        supervisor=supervisor,
+        dead_letters=DeadLetters(),
+        debug=plan.debug,
+    )
     started: list[ActorRef[Any]] = []
 
     def start(actor: type[ActorBase[Any]], runtime: Runtime, **arguments: Any) -> ActorRef[Any]:
