@@ -11,11 +11,13 @@ from actors.messages.monitor import JourneyRead, ReadJourney
 from actors.messages.storage import MessageStateRead, ReadMessageState
 from actors.model import MessageId
 from actors.ref import Ref
+from apps.common.logs import Logs
 from apps.node import admin_views as views
 from apps.node.admin_answers import Events, MessageView, Readiness, Status
 from apps.node.admin_facts import NodeActors, NodeFacts, NodeReader, obstacles
 from apps.node.admin_guard import guard, json_reply, number
 from apps.node.admin_links import LinksApi
+from apps.node.admin_logs import LogsApi
 from apps.node.admin_routes import Parameter, Route, serve
 from apps.node.admin_users import UsersApi
 from apps.node.asking import AskError, ask_async
@@ -27,9 +29,10 @@ MAX_UPLOAD = 64 * 1024 * 1024
 class AdminApi:
     """The handlers of one node, and the table of all paths."""
 
-    def __init__(self, facts: NodeFacts, actors: NodeActors) -> None:
-        """Take what to tell and whom to ask."""
+    def __init__(self, facts: NodeFacts, actors: NodeActors, logs: Logs | None = None) -> None:
+        """Take what to tell and whom to ask; without logs the paths about them are not served."""
         self._reader = NodeReader(facts, actors)
+        self._logs = logs
         self._actors = actors
 
     def app(self) -> web.Application:
@@ -44,6 +47,7 @@ class AdminApi:
             *self.routes(),
             *UsersApi(self._reader).routes(),
             *LinksApi(self._actors.server_manager, self._actors.router).routes(),
+            *(LogsApi(self._logs).routes() if self._logs is not None else ()),
         )
 
     def routes(self) -> tuple[Route, ...]:

@@ -78,7 +78,7 @@ def serve(config: NodeConfig, realm: str | None) -> None:
             addresses=running.addresses,
         )
         actors = node_actors(running)
-        admin = AdminServer(AdminApi(facts, actors).app, data=config.data, tcp=config.admin)
+        admin = AdminServer(AdminApi(facts, actors, log).app, data=config.data, tcp=config.admin)
         try:
             admin.start()
             _advise(config, running.client_manager)
