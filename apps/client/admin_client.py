@@ -49,6 +49,10 @@ class AdminClient:
         """Ask for a change."""
         return self._ask("POST", path, {}, body, timeout)
 
+    def put(self, *path: str, body: object, timeout: float = TIMEOUT) -> Any:
+        """Ask for a setting."""
+        return self._ask("PUT", path, {}, body, timeout)
+
     def delete(self, *path: str, timeout: float = TIMEOUT) -> Any:
         """Ask for a removal."""
         return self._ask("DELETE", path, {}, None, timeout)
