@@ -34,6 +34,7 @@ COMMANDS: dict[str, Entry] = {
     "inbox": Entry("apps.client.queries:inbox", "Show what waits for a user."),
     "status": Entry("apps.client.queries:status", "Show how a node is doing."),
     "where": Entry("apps.client.queries:where", "Tell a message's journey."),
+    "log": Entry("apps.client.logs:log", "Show a node's log, and change what it keeps."),
     "config": Entry("apps.common.config_cli:config", "Show and check the settings."),
     "demo": Entry("apps.demo:demo", "Show on this machine that it works."),
 }

@@ -23,7 +23,7 @@ def node(config_file: Path | None, **flags: Any) -> None:
     """Serve SIP clients: pass on their messages, and keep what waits.
 
     Prints one line that begins with `ready` and names the addresses, once it serves; SIGTERM stops it,
-    SIGUSR1 writes where its threads stand to angarium-threads.log.
+    SIGUSR1 writes where its threads stand to angarium-threads.txt.
 
     \b
     Exit codes: 0 stopped as asked; 2 wrong usage; 70 a fault (start it again, nothing is lost);

@@ -36,7 +36,7 @@ from sip_adapter.limits import Limits
 from sip_adapter.transport.base import Network
 from sip_adapter.transport.sockets import AsyncioNetwork
 
-THREADS_FILE = "angarium-threads.log"
+THREADS_FILE = "angarium-threads.txt"
 """What SIGUSR1 asks for."""
 MIN_SECRET = 16
 """Bytes."""
