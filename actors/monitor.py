@@ -33,7 +33,7 @@ EVENTS = 1_000
 """Recent events kept."""
 LOG_LEVELS = {Level.DEBUG: "DEBUG", Level.INFO: "INFO", Level.WARNING: "WARNING", Level.ALARM: "ERROR"}
 
-Notable = ReportEvent | RaiseAlarm | ClearAlarm
+Notable = ReportEvent | RaiseAlarm | ClearAlarm | JourneySteps
 Subscriber = Ref[Notable]
 
 
@@ -50,6 +50,7 @@ class Monitor(ActorBase[MonitorCommand]):
         self._counters: dict[str, float] = {}
         self._gauges: dict[str, float] = {}
         self._subscribers: dict[str, Subscriber] = {}
+        self._step_subscribers: dict[str, Subscriber] = {}
         self._limit = LogLimit()
 
     def handle(self, message: MonitorCommand) -> None:  # noqa: C901  # one flat match over the whole mailbox
@@ -57,6 +58,8 @@ class Monitor(ActorBase[MonitorCommand]):
         match message:
             case JourneySteps():
                 self._journeys.add(message)
+                if self._step_subscribers:
+                    self._publish(message, self._step_subscribers)
             case CountFacts():
                 for name, amount in message.counts:
                     self._counters[name] = self._counters.get(name, 0.0) + amount
@@ -69,9 +72,9 @@ class Monitor(ActorBase[MonitorCommand]):
             case ClearAlarm():
                 self._clear(message)
             case Subscribe():
-                self._subscribers[_key(message.subscriber)] = message.subscriber
+                self._subscribe(message)
             case Unsubscribe():
-                self._subscribers.pop(_key(message.subscriber), None)
+                self._drop(_key(message.subscriber))
             case ReadJourney():
                 steps = self._journeys.read(message.id)
                 message.reply_to.tell(JourneyRead(request=message.request, steps=steps))
@@ -134,10 +137,19 @@ class Monitor(ActorBase[MonitorCommand]):
         fields = {"kind": kind, "user": user, "message_id": message_id, "detail": printable(detail.rstrip(), keep="\n")}
         logger.bind(**{key: value for key, value in fields.items() if value}).log(LOG_LEVELS[level], "{}", line)
 
-    def _publish(self, notable: Notable) -> None:
-        if self._subscribers:
+    def _subscribe(self, wish: Subscribe) -> None:
+        key = _key(wish.subscriber)
+        self._subscribers[key] = wish.subscriber
+        if wish.steps:
+            self._step_subscribers[key] = wish.subscriber
+        else:
+            self._step_subscribers.pop(key, None)
+
+    def _publish(self, notable: Notable, to: dict[str, Subscriber] | None = None) -> None:
+        subscribers = self._subscribers if to is None else to
+        if subscribers:
             self.each(
-                tuple(self._subscribers.items()),
+                tuple(subscribers.items()),
                 lambda entry: self._publish_to(*entry, notable),
                 lambda entry, _: self._drop(entry[0]),
             )
@@ -150,6 +162,7 @@ class Monitor(ActorBase[MonitorCommand]):
 
     def _drop(self, key: str) -> None:
         self._subscribers.pop(key, None)
+        self._step_subscribers.pop(key, None)
 
 
 def _key(subscriber: Subscriber) -> str:

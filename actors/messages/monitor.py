@@ -68,15 +68,17 @@ class SetGauges(Value, frozen=True, gc=False):
 
 
 class Subscribe(Value, frozen=True, gc=False):
-    """Tell this ref every event from now on."""
+    """Tell this ref every event from now on, and the alarms; again: change what it is told."""
 
-    subscriber: Ref[ReportEvent | RaiseAlarm | ClearAlarm]
+    subscriber: Ref[ReportEvent | RaiseAlarm | ClearAlarm | JourneySteps]
+    steps: bool = False
+    """Tell it all steps of messages too, batch by batch as they come in: the subscriber must be quick."""
 
 
 class Unsubscribe(Value, frozen=True, gc=False):
     """Tell it no more."""
 
-    subscriber: Ref[ReportEvent | RaiseAlarm | ClearAlarm]
+    subscriber: Ref[ReportEvent | RaiseAlarm | ClearAlarm | JourneySteps]
 
 
 class ReadJourney(Value, frozen=True, gc=False):
