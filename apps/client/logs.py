@@ -36,6 +36,7 @@ LEVELS = click.Choice([level.value for level in LogLevel])
 @click.pass_context
 def log(
     ctx: click.RichContext,
+    /,
     data: Path | None,
     admin: str | None,
     follow: bool,
@@ -101,7 +102,7 @@ def text_of(line: dict[str, Any]) -> str:
 @admin_client.node_options
 @click.option("--json", "as_json", is_flag=True, help="As one JSON object.")
 @click.pass_context
-def level_command(ctx: click.RichContext, level: str | None, debug: str | None, as_json: bool, **whom: Any) -> None:
+def level_command(ctx: click.RichContext, /, level: str | None, debug: str | None, as_json: bool, **whom: Any) -> None:
     """Set the program log's level or switch the debug log, until the node ends; without either show both."""
     given = {key: value for key, value in whom.items() if value is not None}
     node = admin_client.chosen(**{**ctx.obj, **given})
