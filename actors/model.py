@@ -120,7 +120,7 @@ class Routing(Value, frozen=True, gc=False, array_like=True):
     vouch: str = ""
     """Hex of a MAC by which the origin knows a message of its own again, if it comes back (PROTOCOL 25)."""
     grant: str = ""
-    """Hex of a MAC by which the sender's home knows that it has proved him to the origin (PROTOCOL 25)."""
+    """Hex by which the sender's home knows that it has proved him to the origin: `state.grants` (PROTOCOL 25)."""
 
 
 class Envelope(Value, frozen=True, gc=False, array_like=True):
@@ -206,6 +206,18 @@ class Device(Value, frozen=True, gc=False):
     bindings: tuple[Binding, ...] = ()
 
 
+class FormerHome(Value, frozen=True, gc=False, array_like=True):
+    """A home that a user had before: what it accepted from him, or granted, may still be on its way (PROTOCOL 25)."""
+
+    node: NodeName
+    key: str
+    """Hex of the key of its grants for him (`state.grants`); empty: it told none."""
+    offset: float
+    """What to add to its node time for this node's."""
+    until: float
+    """Node time until which all this counts."""
+
+
 class Account(Value, frozen=True, gc=False):
     """A user of this node. Without hashes: made by registering in open mode, or without a password yet."""
 
@@ -225,8 +237,8 @@ class Account(Value, frozen=True, gc=False):
     """False: prepared for a move here that its old home has not decided yet."""
     leaving: bool = False
     """With `home`: what he left here, mail and devices, is still on its way there."""
-    moved_from: NodeName = NodeName("")
-    """His home before this one: what it accepted from him may still be on its way (PROTOCOL 25)."""
+    formers: tuple[FormerHome, ...] = ()
+    """His homes before this one; those whose time is over may still stand here."""
 
     @property
     def is_here(self) -> bool:

@@ -22,8 +22,7 @@ from actors.client_manager.registrations import Registrations
 from actors.messages.client_manager import RelayArrived
 from actors.messages.links import DecideMove, FinishMove, MoveMail, PrepareMove, Reply
 from actors.messages.monitor import Level
-from actors.messages.router import GrantOrigin
-from actors.messages.server_manager import AnswerRelay
+from actors.messages.server_manager import AnswerRelay, TrustFormers
 from actors.messages.storage import (
     MessagesStored,
     ReadUser,
@@ -35,8 +34,22 @@ from actors.messages.storage import (
     StoreOutcome,
     UserRead,
 )
-from actors.model import POSTMASTER, Account, Device, DeviceKey, NodeName, Seconds, Step, User, UserName, mailbox_queue
+from actors.model import (
+    POSTMASTER,
+    Account,
+    Device,
+    DeviceKey,
+    FormerHome,
+    NodeName,
+    Seconds,
+    Step,
+    User,
+    UserName,
+    mailbox_queue,
+)
 from actors.state.client_registry import GUEST
+from actors.state.grants import joined as joined_formers
+from actors.state.grants import living, unseal_formers
 from actors.state.link_auth import root_key
 from actors.state.moving import arrived, joined, unseal_hashes
 from actors.state.timers import Deadlines
@@ -55,6 +68,7 @@ class Merging(NamedTuple):
     origin: NodeName
     epoch: int
     devices: tuple[Device, ...]
+    formers: tuple[FormerHome, ...]
 
 
 class Arriving:
@@ -105,12 +119,13 @@ class Arriving:
         root = root_key(core.settings.secret, core.realm)
         hashes = unseal_hashes(root, content.nonce, name, content.sealed)
         record, absent = core.registry.get(name), core.registry.absent(name)
-        if hashes is None:
-            self._answer(item, 403, "The hashes are sealed with another secret")
+        formers = self._formers(item, content)
+        if hashes is None or formers is None:
+            self._answer(item, 403, "It is sealed with another secret")
         elif name == POSTMASTER or not name:
             self._answer(item, 403, "This name is reserved")
         elif record is not None:
-            self._prepare_known(item, content, record.account, any(hashes))
+            self._prepare_known(item, content, record.account, formers, has_password=any(hashes))
         elif absent is not None and absent.epoch == epoch and absent.home:
             self._answer(item, UNPREPARED, f"He lives at {absent.home}")
         elif absent is not None and absent.epoch == epoch and absent.coming_from != item.origin:
@@ -123,10 +138,27 @@ class Arriving:
                 epoch=epoch,
                 coming_from=item.origin,
                 serving=False,
+                formers=formers,
             )
             self._keep_ready(item, account, self._devices(item, content))
 
-    def _prepare_known(self, item: RelayArrived, content: PrepareMove, mine: Account, has_password: bool) -> None:
+    def _formers(self, item: RelayArrived, content: PrepareMove) -> tuple[FormerHome, ...] | None:
+        """His homes before this one; None: they are not what they should be."""
+        core, now = self._core, self._core.node_time()
+        root = root_key(core.settings.secret, core.realm)
+        if content.grants:
+            return unseal_formers(root, content.nonce, content.account.name, content.grants, core.settings.node, now)
+        return (FormerHome(item.origin, "", 0.0, now + core.settings.message_life),)
+
+    def _prepare_known(
+        self,
+        item: RelayArrived,
+        content: PrepareMove,
+        mine: Account,
+        formers: tuple[FormerHome, ...],
+        *,
+        has_password: bool,
+    ) -> None:
         """He lives here already."""
         name, epoch = mine.name, content.account.epoch
         if mine.epoch == epoch and mine.coming_from in ("", item.origin) and not self._gave_way(content, mine):
@@ -140,7 +172,9 @@ class Arriving:
         elif mine.epoch >= epoch:
             self._answer(item, UNPREPARED, "This claim is newer")
         else:
-            self._merging[name] = Merging(item.origin, epoch, self._devices(item, content))
+            formers = joined_formers(mine.formers, formers, me=self._core.settings.node)
+            self._merging[name] = Merging(item.origin, epoch, self._devices(item, content), formers)
+            self._trust(name, formers)
             self._drained.set(name, self._core.now() + PREPARED_LIFE)
             self._answer(item, 200)
 
@@ -179,8 +213,12 @@ class Arriving:
         self._read_user(item, name, read)
 
     def prepared(self, account: Account) -> None:
-        """A user is kept ready; forget him after a while."""
+        """A user is kept ready; forget him after a while. What his homes have granted is known before he is here."""
+        self._trust(account.name, account.formers)
         self._forget_due.set(account.name, self._core.now() + PREPARED_LIFE)
+
+    def _trust(self, user: UserName, formers: tuple[FormerHome, ...]) -> None:
+        self._core.refs.server_manager.tell(TrustFormers(user, living(formers, self._core.node_time())))
 
     # Decide.
 
@@ -232,7 +270,8 @@ class Arriving:
             account = answer.user.account if answer.user is not None else mine
             epoch = max(merging.epoch, account.epoch)
             self._drained.drop(name)
-            admitted = msgspec.structs.replace(account, epoch=epoch, coming_from=item.origin)
+            formers = joined_formers(account.formers, merging.formers, me=core.settings.node)
+            admitted = msgspec.structs.replace(account, epoch=epoch, coming_from=item.origin, formers=formers)
             number = self._expect(item, name, lambda saved: self._admit(item, admitted))
             core.refs.storage.tell(SaveRegistration(core.refs.me, number, name, lasting))
 
@@ -250,21 +289,19 @@ class Arriving:
             assert answer.user is not None
             self._merging.pop(name, None)
             core.moving.discard(name)
-            self._load(answer.user, item.origin)
+            self._load(answer.user)
             core.outbox.event(Level.INFO, "moved", f"{name} moves here from {item.origin}", name)
             self._end(item, name, 200)
 
         number = self._expect(item, name, saved)
         core.refs.storage.tell(SaveAccounts(core.refs.me, number, (account,)))
 
-    def _load(self, user: User, origin: NodeName) -> None:
+    def _load(self, user: User) -> None:
         core, name = self._core, user.account.name
         self._registrations.loaded(user)
         for guest in self._guests.pop(name, ()):
             core.registry.put_device(name, guest)
         core.claim((user.account,))
-        # What he sent through his old home may still be on its way.
-        core.refs.router.tell(GrantOrigin(name=name, node=origin, seconds=core.settings.message_life))
 
     # Mail.
 
@@ -338,7 +375,7 @@ class Arriving:
         def read(answer: UserRead) -> None:
             stored = account if answer.user is None else answer.user.account
             number = self._expect(item, name, settled)
-            whole = msgspec.structs.replace(stored, coming_from=NodeName(""), moved_from=item.origin)
+            whole = msgspec.structs.replace(stored, coming_from=NodeName(""))
             core.refs.storage.tell(SettleMove(core.refs.me, number, whole))
 
         def settled(answer: object) -> None:

@@ -26,7 +26,7 @@ from actors.messages.router import GrantOrigin
 from actors.messages.server_manager import AnswerRelay
 from actors.model import POSTMASTER, Flow, NodeName, Proof, TransactionKey, UserName
 from actors.state.digest import NonceVerdict
-from actors.state.vouch import grant_for
+from actors.state.grants import grant_for, grant_key
 
 PREFIX = b"relay:"
 """Begins the transactions of relayed REGISTERs."""
@@ -103,7 +103,8 @@ class Far:
             self._challenge(item, stale=True)
         else:
             self._grant(user, item.origin, 0)
-            grant = grant_for(core.node_key, user, item.origin)  # lasts longer than the Router's memory
+            until = core.node_time() + core.settings.message_life  # lasts longer than the Router's memory
+            grant = grant_for(grant_key(core.node_key, user), user, item.origin, until)
             self._answer(item, 200, reply=self._reply(user, proof, grant))
 
     def _is_here(self, item: RelayArrived, user: UserName) -> bool:

@@ -48,9 +48,9 @@ from actors.model import (
     neighbour_queue,
 )
 from actors.state.digest import NonceVerdict
+from actors.state.grants import granted
 from actors.state.ids import is_about
 from actors.state.outbox import Candidate, Ending
-from actors.state.vouch import granted
 
 NOTICE_LIFE = 432_000.0
 

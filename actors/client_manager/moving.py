@@ -39,6 +39,7 @@ from actors.messages.storage import (
 )
 from actors.model import POSTMASTER, Account, NodeName, Seq, Step, User, UserName, mailbox_queue
 from actors.state.client_registry import GUEST
+from actors.state.grants import seal_formers
 from actors.state.link_auth import root_key
 from actors.state.moving import MAIL, MAIL_BYTES, departing, load, seal_hashes
 from actors.state.timers import Deadlines
@@ -187,7 +188,7 @@ class Moving:
 
     def _prepare(self, departure: Departure) -> None:
         core, account = self._core, departure.account
-        nonce = f"{core.random.getrandbits(128):032x}"
+        root, nonce = root_key(core.settings.secret, core.realm), f"{core.random.getrandbits(128):032x}"
         named = Account(account.name, created=float(account.created), epoch=departure.epoch)
         devices = departing(
             (*departure.devices, *departure.guests),
@@ -198,10 +199,13 @@ class Moving:
         )
         content = PrepareMove(
             account=named,
-            sealed=seal_hashes(root_key(core.settings.secret, core.realm), nonce, account),
+            sealed=seal_hashes(root, nonce, account),
             nonce=nonce,
             devices=devices,
             merge=departure.merge,
+            grants=seal_formers(
+                root, nonce, account, core.node_key, core.settings.node, core.settings.message_life, core.node_time()
+            ),
         )
         self._ask(departure, content, lambda answer: self._prepared(departure, answer), (200,))
 

@@ -12,10 +12,12 @@ from actors.client_manager.edge import Edge
 from actors.messages.monitor import Level
 from actors.messages.requests import Answer, Registration
 from actors.messages.router import GrantOrigin, NamesAreGone
+from actors.messages.server_manager import TrustFormers
 from actors.messages.storage import ReadUser, SaveProgress, SaveRegistration
 from actors.model import POSTMASTER, Account, Device, DeviceKey, Flow, NodeName, TransactionKey, User, UserName
 from actors.state.client_registry import GUEST, UserRecord
 from actors.state.digest import NonceVerdict
+from actors.state.grants import living
 from actors.state.registrar import PATH, UNSAVED, Plan, Refusal, contact_lines, plan, without_flow
 
 
@@ -314,11 +316,13 @@ class Registrations:
                 if binding.flow.transport == PATH:
                     edge = NodeName(binding.flow.host)
                     ends[edge] = max(ends.get(edge, 0.0), binding.expires)
-        for node in (record.account.coming_from, record.account.moved_from):
-            if node:
-                ends.setdefault(node, core.node_time())
+        life = core.settings.message_life
+        if formers := living(record.account.formers, core.node_time()):
+            core.refs.server_manager.tell(TrustFormers(record.account.name, formers))
+        for former in formers:
+            ends[former.node] = max(ends.get(former.node, 0.0), former.until - life)
         for edge, expires in ends.items():
-            seconds = expires + core.settings.message_life - core.node_time()
+            seconds = expires + life - core.node_time()
             if seconds > 0:
                 core.refs.router.tell(GrantOrigin(name=record.account.name, node=edge, seconds=seconds))
 

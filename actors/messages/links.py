@@ -187,6 +187,8 @@ class PrepareMove(Value, frozen=True, gc=False, tag="move-prepare"):
     (`seen`, `expires`) are seconds from now."""
     merge: bool = False
     """Not a move but the end of a double claim: the user exists at both, and this one gives way (PROTOCOL 23)."""
+    grants: str = ""
+    """What makes grants known that his homes have given, this one and those before it: `state.grants.seal_formers`."""
 
 
 class DecideMove(Value, frozen=True, gc=False, tag="move-decide"):
@@ -239,7 +241,7 @@ class Reply(Value, frozen=True, gc=False, tag="reply"):
     proof: str = ""
     """To a `RelayedProof`, with 200: how the user was proved (`model.Proof`)."""
     grant: str = ""
-    """To a `RelayedProof`, with 200: what his messages are to bear, `state.vouch.grant_for` (PROTOCOL 25)."""
+    """To a `RelayedProof`, with 200: what his messages are to bear, `state.grants.grant_for` (PROTOCOL 25)."""
 
 
 class Relay(Value, frozen=True, gc=False, tag="relay"):

@@ -16,7 +16,7 @@ from actors.messages.storage import (
     QueueRead,
     StoreOpened,
 )
-from actors.model import Flow, NodeName, QueueName, StoredMessage, TransactionKey, UserName, Value
+from actors.model import Flow, FormerHome, NodeName, QueueName, StoredMessage, TransactionKey, UserName, Value
 from actors.ref import Ref
 
 # From the SIP border.
@@ -148,6 +148,13 @@ class AnswerRelays(Value, frozen=True, gc=False):
     items: tuple[AnswerRelay, ...]
 
 
+class TrustFormers(Value, frozen=True, gc=False):
+    """All former homes of a user of ours, or of one who is about to be: their grants count too (PROTOCOL 25)."""
+
+    user: UserName
+    formers: tuple[FormerHome, ...]
+
+
 # From Router.
 
 
@@ -251,6 +258,7 @@ ServerManagerCommand = (
     | RelayDeliveries
     | AskFar
     | AnswerRelays
+    | TrustFormers
     | RouteAgain
     | NodeWays
     | TellNeighbours

@@ -32,6 +32,7 @@ from actors.messages.server_manager import (
     RouteAgain,
     ServerManagerCommand,
     TellNeighbours,
+    TrustFormers,
 )
 from actors.messages.sip_adapter import SipAdapterCommand
 from actors.messages.storage import (
@@ -166,6 +167,8 @@ class ServerManager(ActorBase[ServerManagerCommand]):
                 self._relays.ask(message)
             case AnswerRelays():
                 self.each(message.items, self._relays.answer, self._relays.not_answered)
+            case TrustFormers():
+                self._mail.arrivals.trust(message.user, message.formers)
             case RouteAgain():
                 self._mail.route_again(message.names)
             case NodeWays():
@@ -277,7 +280,7 @@ class ServerManager(ActorBase[ServerManagerCommand]):
         match message:
             case Wake():
                 self._next_wake = float("inf")  # `flush`, which follows, asks for another
-            case NetworkOpen() | NodeWays() | RouteAgain():
+            case NetworkOpen() | NodeWays() | RouteAgain() | TrustFormers():
                 self.handle(message)  # nobody tells it again, and to take it in twice does no harm
             case CommandFailed():
                 self._failed(message.request, message.reason)

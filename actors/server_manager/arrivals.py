@@ -23,18 +23,21 @@ from actors.messages.storage import LinkMark, MessagesStored, StoreItem, StoreMe
 from actors.model import (
     UNROUTED,
     Envelope,
+    FormerHome,
     NodeName,
     QueueName,
     Seconds,
     Step,
     StoredMessage,
+    UserName,
     mailbox_queue,
     neighbour_queue,
 )
 from actors.server_manager.core import Core
 from actors.server_manager.custody import Custody
 from actors.server_manager.links import Links
-from actors.state.vouch import grants, vouches
+from actors.state.grants import GrantBook
+from actors.state.vouch import vouches
 
 MAX_INCARNATION = 64
 MAX_ID = 256
@@ -72,6 +75,7 @@ class Arrivals:
         self._custody = custody
         self._arrived: dict[NodeName, list[Arrival]] = {}
         self._judged: list[Verdict] = []
+        self._grants = GrantBook()
         self.received: dict[NodeName, int] = {}
         """Messages taken over in this run, by neighbour."""
 
@@ -105,6 +109,13 @@ class Arrivals:
             verdicts, self._judged = tuple(self._judged), []
             self._store(verdicts)
 
+    def trust(self, user: UserName, formers: tuple[FormerHome, ...]) -> None:
+        """What former homes of a user have granted counts too, each until its time is over."""
+        core = self._core
+        self._grants.trust(user, formers)
+        for former in formers:
+            core.after(former.until - core.node_time() + 1.0, lambda: self._grants.lapse(user, core.node_time()))
+
     # Routing.
 
     def _route(self, node: NodeName, arrivals: Sequence[Arrival]) -> None:
@@ -132,11 +143,11 @@ class Arrivals:
 
     def _grant(self, envelopes: Sequence[Envelope]) -> None:
         """Tell the Router of our users whom we have proved to the nodes that accepted these: it may have forgotten."""
-        core = self._core
+        core, now = self._core, self._core.node_time()
         granted = {
             (envelope.sender, NodeName(envelope.routing.origin))
             for envelope in envelopes
-            if envelope.routing is not None and grants(core.node_key, envelope)
+            if envelope.routing is not None and self._grants.holds(core.node_key, envelope, now)
         }
         for sender, origin in sorted(granted):
             core.refs.router.tell(GrantOrigin(name=sender, node=origin, seconds=GRANTED))

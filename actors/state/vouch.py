@@ -1,7 +1,7 @@
 """By what a node knows its own word again when it comes back over others (PROTOCOL 25).
 
-A vouch says that a message began here; a grant, that a user of ours proved himself through another node. Nothing of
-either has to be remembered.
+A vouch says that a message began here; nothing has to be remembered for it. What a user of ours sends through another
+node has a grant instead: `state.grants`.
 """
 
 from __future__ import annotations
@@ -11,38 +11,15 @@ import hmac
 
 import msgspec
 
-from actors.model import Envelope, Routing, UserName
+from actors.model import Envelope
 
 BYTES = 16
-MAX_GRANT = 64
-"""Characters of a grant that is passed on."""
 
 
 def vouch_for(node_key: bytes, envelope: Envelope) -> str:
     """Make the hex MAC over what must not change on the way: id, sender, recipient and body."""
     texts = (envelope.id, envelope.sender, envelope.recipient)
     return _mac(node_key, b"vouch", *(text.encode() for text in texts), envelope.body)
-
-
-def grant_for(node_key: bytes, user: UserName, edge: str) -> str:
-    """Make the hex MAC that says: this user of ours has proved himself through that node."""
-    return _mac(node_key, b"grant", user.encode(), edge.encode())
-
-
-def grants(node_key: bytes, envelope: Envelope) -> bool:
-    """Tell whether a message bears the grant that this node gave to its sender at its origin."""
-    routing = envelope.routing
-    if routing is None or not routing.grant:
-        return False
-    right = grant_for(node_key, envelope.sender, routing.origin)
-    return hmac.compare_digest(routing.grant.encode("utf-8", "replace"), right.encode())
-
-
-def granted(node: str, grant: str, envelope: Envelope) -> Envelope:
-    """The envelope of a message that `node` accepts from a user of another one, with the grant of his home."""
-    if not 0 < len(grant) <= MAX_GRANT:
-        return envelope
-    return msgspec.structs.replace(envelope, routing=Routing(origin=node, grant=grant))
 
 
 def _mac(node_key: bytes, what: bytes, *parts: bytes) -> str:

@@ -21,7 +21,14 @@ from actors.messages.client_manager import (
 )
 from actors.messages.links import DecideMove, FinishMove, MovedMail, MoveMail, PrepareMove, RelayContent, Reply
 from actors.messages.router import Claim, GrantOrigin, NamesAreGone, NamesAreOurs, NamesLiveAt
-from actors.messages.server_manager import AnswerRelay, AnswerRelays, AskFar, FarAnswered, MessagesQueued
+from actors.messages.server_manager import (
+    AnswerRelay,
+    AnswerRelays,
+    AskFar,
+    FarAnswered,
+    MessagesQueued,
+    TrustFormers,
+)
 from actors.messages.storage import (
     AccountSaved,
     MessagesStored,
@@ -46,6 +53,7 @@ from actors.model import (
     UserName,
     mailbox_queue,
 )
+from actors.state.grants import grant_key, seal_formers
 from actors.state.link_auth import root_key
 from actors.state.moving import MAIL_BYTES, seal_hashes
 from actors.testing import Probe
@@ -420,6 +428,56 @@ def test_steps_out_of_order_are_refused(new: Node) -> None:
 def test_another_secret_is_refused(new: Node) -> None:
     assert say(new, prepare(secret=b"of another network")).status == 403
     assert stored(new) is None
+
+
+def grants(secret: bytes = b"") -> str:
+    """What bob's old home says of its grants."""
+    return seal_formers(root_key(secret, REALM), "nonce", Account(BOB), b"key of a", A, 1000.0, 7.0)
+
+
+def trusted(node: Node) -> list[tuple[NodeName, ...]]:
+    """The former homes that ServerManager was told of since the last answer."""
+    told = [message for message in node.server_manager.take_all() if isinstance(message, TrustFormers)]
+    return [tuple(former.node for former in message.formers) for message in told]
+
+
+def tell(node: Node, content: RelayContent) -> list[tuple[NodeName, ...]]:
+    """Say something to the new home, and see what it trusts since."""
+    node.server_manager.take_all()
+    node.tell(RelaysArrived(items=(RelayArrived(9, A, (A,), content),)))
+    return trusted(node)
+
+
+def test_grants_of_the_old_home_are_trusted_before_the_decision_and_after_a_restart(new: Node) -> None:
+    assert tell(new, prepare(grants=grants())) == [(A,)]
+    assert [former.key for former in stored(new).account.formers] == [grant_key(b"key of a", BOB).hex()]
+    new.restart()
+    assert trusted(new) == [(A,)]
+    for content in (DecideMove(BOB, 2), FinishMove(BOB, 2)):
+        assert tell(new, content) == [(A,)]
+    new.restart()
+    assert trusted(new) == [(A,)]
+    new.advance(100_000.0)
+    put(new, b"one")  # a commit notes the time
+    new.restart()
+    assert trusted(new) == []
+
+
+def test_grants_sealed_with_another_secret_are_refused(new: Node) -> None:
+    for sealed in (grants(b"of another network"), "00" * 64, "zz"):
+        assert say(new, prepare(grants=sealed)).status == 403
+    assert stored(new) is None
+
+
+def test_the_home_that_gives_way_hands_its_grants_over() -> None:
+    with Node(B, open_mode=True) as new:
+        assert new.register("bob").status == 200
+        nobody = seal_hashes(root_key(b"", REALM), "nonce", Account(BOB))
+        content = msgspec.structs.replace(prepare(merge=True, grants=grants()), sealed=nobody)
+        assert tell(new, content) == [(A,)]
+        assert stored(new).account.formers == ()
+        assert say(new, DecideMove(BOB, 2)).status == 200
+        assert [former.node for former in stored(new).account.formers] == [A]
 
 
 def test_a_user_who_lives_here_is_not_overwritten(new: Node) -> None:

@@ -217,7 +217,7 @@ def test_what_a_visitor_sends_bears_his_homes_grant(net: Roaming) -> None:
     (queued,) = net.edge.server_manager.of(MessagesQueued)[-1].items
     routing = queued.message.envelope.routing
     assert routing is not None
-    assert (routing.origin, len(routing.grant)) == (EDGE, 32)
+    assert (routing.origin, len(routing.grant)) == (EDGE, 40)
 
 
 # Open mode.

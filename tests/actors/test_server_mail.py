@@ -44,6 +44,7 @@ from actors.model import (
     UNROUTED,
     End,
     Flow,
+    FormerHome,
     MessageId,
     NodeName,
     Proof,
@@ -57,8 +58,9 @@ from actors.model import (
 from actors.server_manager.core import Core, LinkSettings, References
 from actors.server_manager.links import Done
 from actors.server_manager.mail import Mail
+from actors.state.grants import grant_for, grant_key
 from actors.state.ids import notice_id
-from actors.state.vouch import grant_for, vouch_for, vouched
+from actors.state.vouch import vouch_for, vouched
 from actors.testing import Probe, VirtualClock
 from tests.actors.mail_bench import MailNetwork, MailNode, envelope_of
 
@@ -330,7 +332,7 @@ def test_a_message_that_says_it_began_here_must_bear_our_mark() -> None:
 def test_a_grant_of_ours_is_told_to_the_router_before_it_judges() -> None:
     desk = Desk()
     desk.start()
-    right = grant_for(desk.core.node_key, UserName("alice"), "c")
+    right = grant_for(grant_key(desk.core.node_key, UserName("alice")), UserName("alice"), "c", DAY)
     for message, grant in (("m1", right), ("m2", right), ("m3", "ab" * 16), ("m4", "")):
         routing = Routing("c", path=("c",), visited=("c",), step=1, grant=grant)
         desk.carry(envelope=msgspec.structs.replace(envelope_of(message, "bob"), routing=routing))
@@ -344,11 +346,29 @@ def test_a_grant_of_ours_is_told_to_the_router_before_it_judges() -> None:
 def test_a_grant_for_another_node_is_none() -> None:
     desk = Desk()
     desk.start()
-    routing = Routing("c", step=1, grant=grant_for(desk.core.node_key, UserName("alice"), "d"))
+    key = grant_key(desk.core.node_key, UserName("alice"))
+    routing = Routing("c", step=1, grant=grant_for(key, UserName("alice"), "d", DAY))
     desk.carry(envelope=msgspec.structs.replace(envelope_of("m1", "bob"), routing=routing))
     desk.mail.flush()
     assert len(desk.router.expect(RouteMessages).envelopes) == 1
     desk.router.expect_none()
+
+
+def test_what_a_former_home_granted_counts_until_its_time_is_over() -> None:
+    desk = Desk()
+    desk.start()
+    alice, key = UserName("alice"), b"k" * 32
+    until = desk.core.node_time() + 100.0
+    desk.mail.arrivals.trust(alice, (FormerHome(NodeName("a"), key.hex(), 0.0, until),))
+    routing = Routing("c", step=1, grant=grant_for(key, alice, "c", until + DAY))
+    for seconds, believed in ((99.0, True), (1.0, False)):
+        desk.advance(seconds)
+        desk.carry(envelope=msgspec.structs.replace(envelope_of(f"m{seconds}", "bob"), routing=routing))
+        desk.mail.flush()
+        if believed:
+            assert desk.router.expect(GrantOrigin).node == "c"
+        assert len(desk.router.expect(RouteMessages).envelopes) == 1
+        desk.router.expect_none()
 
 
 # Forwarding.
