@@ -30,7 +30,7 @@ from actors.model import (
     mailbox_queue,
     queue_user,
 )
-from actors.state.delivery import BUFFER
+from actors.state.delivery_table import BUFFER
 
 EXPIRY_BATCH = 200
 

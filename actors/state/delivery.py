@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterable, Sequence
-from random import Random
 
 import msgspec
 
 from actors.messages.client_manager import DeliveryResult
 from actors.messages.monitor import Level
-from actors.model import Binding, Device, DeviceKey, End, Envelope, Flow, Seq, Step, StoredMessage, UserName
-from actors.state.address_proof import AddressProof
+from actors.model import Device, DeviceKey, End, Flow, Seq, Step, StoredMessage, UserName
 from actors.state.answers import Meaning, meaning
-from actors.state.client_registry import ClientRegistry, UserRecord
+from actors.state.client_registry import UserRecord
 from actors.state.delivery_outcome import (
     BACKOFF_CAP,
     PATH_CAP,
@@ -26,53 +23,20 @@ from actors.state.delivery_outcome import (
     refused,
     same_place,
 )
+from actors.state.delivery_sending import Sending
+from actors.state.delivery_table import BUFFER
 from actors.state.delivery_window import Window
-from actors.state.ids import delivery_token
-from actors.state.outbound import message_request, options_request
-from actors.state.outbox import Ending, Outbox, Read
+from actors.state.outbox import Ending
 from actors.state.registrar import UNSAVED, without_contact
-from actors.state.timers import Deadlines
 
-BUFFER = 32
-"""Messages of one device kept in memory behind the one in flight; what is more is read from the disk again."""
-ANSWERS_WITHIN = 1.0
-"""Seconds; a device that has not answered for so long is not what makes mail wait in an overloaded node."""
 TRIES = 5
 """Unanswered tries of one message, each with a sign of life before it, until it steps aside (PROTOCOL 12)."""
 UNPROVED_PAUSE = 30.0
 """Seconds between sends that an unauthenticated sign of life may cause (PROTOCOL 13)."""
 
 
-class Deliveries:
-    """All windows of this node. Decides and fills the outbox; knows no thread and no disk.
-
-    Times: `now` is monotonic seconds; lives of bindings are node time, `now + offset`.
-    """
-
-    def __init__(
-        self, registry: ClientRegistry, outbox: Outbox, random: Random, *, node_key: bytes, offset: float,
-        prove_addresses: bool,
-    ) -> None:  # fmt: skip
-        self._registry = registry
-        self._outbox = outbox
-        self._random = random
-        self._node_key = node_key
-        self._offset = offset
-        self.proof = AddressProof(wanted=prove_addresses)
-        self._windows: dict[UserName, dict[DeviceKey, Window]] = {}
-        self._deliveries: dict[int, Window] = {}
-        self._left: dict[int, UserName] = {}
-        """Requests still under way to where a device is no longer: what comes of them is ignored."""
-        self._numbers = itertools.count(1)
-        self._closed: set[Seq] = set()
-        """Messages some device acknowledged in this run, whose rows are still there."""
-        self._ending: set[Seq] = set()
-        self._paused: set[UserName] = set()
-        """Nothing is sent to these: they are being read again from the disk, or held."""
-        self._held: set[UserName] = set()
-        self._draining: set[UserName] = set()
-        """Nothing new is sent to these; what is under way comes to its end."""
-        self.retries: Deadlines[tuple[UserName, DeviceKey]] = Deadlines()
+class Deliveries(Sending):
+    """All deliveries of this node: what mail, signs of life and answers lead to. Knows no thread and no disk."""
 
     # What has mail.
 
@@ -237,193 +201,7 @@ class Deliveries:
         self._not_aside(user, device, seq)
         self._pump_window(window, now)
 
-    # Ends from outside.
-
-    def backlog(self, now: float) -> int:
-        """Count what waits in memory behind messages on their way to devices that do answer."""
-        recent = now - ANSWERS_WITHIN
-        return sum([len(w.buffer) + (BUFFER if w.behind else 0) for w in self._deliveries.values() if w.sent > recent])
-
-    def is_in_flight(self, user: UserName, seq: Seq) -> bool:
-        """Tell whether any device of the user is being sent this message."""
-        return any(
-            window.in_flight is not None and window.in_flight.seq == seq
-            for window in self._windows.get(user, {}).values()
-        )
-
-    def user_of(self, delivery: int) -> UserName | None:
-        """Whose device a request went to; None if nobody waits for its result."""
-        window = self._deliveries.get(delivery)
-        return window.user if window is not None else None
-
-    def lost(self, delivery: int) -> None:
-        """Nobody will hear what came of a request: where its device was before, nothing is under way any more."""
-        self._left.pop(delivery, None)
-
-    def in_flight(self, user: UserName) -> int:
-        """Count the user's messages on their way to devices."""
-        return sum(window.in_flight is not None for window in self._windows.get(user, {}).values())
-
-    def is_open(self, message: StoredMessage) -> bool:
-        """Tell whether no device has acknowledged it yet."""
-        return message.anyone and message.seq not in self._closed
-
-    def end(self, user: UserName, seq: Seq) -> None:
-        """The message is about to end (expired, user removed): no device gets it any more."""
-        self._ending.add(seq)
-        for window in self._windows.get(user, {}).values():
-            if window.buffer and window.buffer[0].seq == seq:
-                window.tries = 0
-            window.buffer = [message for message in window.buffer if message.seq != seq]
-            self._not_aside(user, window.device, seq)
-
-    def end_committed(self, seq: Seq) -> None:
-        """The row is gone; nothing can bring it back."""
-        self._ending.discard(seq)
-        self._closed.discard(seq)
-
-    def pause(self, user: UserName) -> None:
-        """Memory may be wrong about this user: send nothing until he has been read again (`go_on`)."""
-        self.drop(user)
-        self._paused.add(user)
-
-    def go_on(self, user: UserName) -> None:
-        """The user was read again, or is gone."""
-        if user not in self._held:
-            self._paused.discard(user)
-
-    def drain(self, user: UserName) -> None:
-        """He is about to move: let what is under way to him come to its end (`is_idle`), and send nothing else."""
-        self._draining.add(user)
-
-    def is_idle(self, user: UserName) -> bool:
-        """Tell whether nothing is under way to any of his devices, answers on their way to the disk included, nor to
-        where they were before: the same message in another node's bytes is another one to a plain phone."""
-        under_way = any(window.in_flight or window.probe for window in self._windows.get(user, {}).values())
-        return not under_way and user not in self._left.values()
-
-    def hold(self, user: UserName) -> None:
-        """He is just moving: send him nothing until `release`."""
-        self._held.add(user)
-        self.pause(user)
-
-    def release(self, user: UserName) -> None:
-        """He is moving no more: when he has been read again (`go_on`), his mail goes on."""
-        self._held.discard(user)
-        self._draining.discard(user)
-
-    def drop(self, user: UserName, device: DeviceKey | None = None) -> None:
-        """Forget the windows of a device, or of all devices of a user; results still to come are ignored."""
-        windows = self._windows.get(user, {})
-        for key in [device] if device is not None else list(windows):
-            window = windows.pop(key, None)
-            if window is not None:
-                self._deliveries.pop(window.delivery, None)
-                self._deliveries.pop(window.probe, None)
-                self.retries.drop((user, key))
-        if not windows:
-            self._windows.pop(user, None)
-
-    def window(self, record: UserRecord, device: Device) -> Window:
-        """Find or make the window of a device."""
-        name = record.account.name
-        windows = self._windows.get(name)
-        if windows is None:
-            windows = self._windows[name] = {}
-        window = windows.get(device.key)
-        if window is None:
-            window = windows[device.key] = Window(name, device.key, device.cursor)
-        return window
-
-    def cursor(self, user: UserName, device: Device) -> Seq:
-        """How far a device has got."""
-        window = self._windows.get(user, {}).get(device.key)
-        return window.cursor if window is not None else device.cursor
-
-    # Sending.
-
-    def _pump_window(self, window: Window, now: float) -> None:
-        record = self._registry.get(window.user)
-        device = record.devices.get(window.device) if record else None
-        if record is not None and device is not None:
-            self._pump(record, device, window, now)
-
-    def _pump(self, record: UserRecord, device: Device, window: Window, now: float) -> None:
-        """Send the next message if the device is free, reachable and not backing off."""
-        if window.in_flight is not None or window.probe or (window.user, window.device) in self.retries:
-            return
-        if window.user in self._draining:
-            return
-        binding = best_binding(device, now + self._offset)
-        if binding is None:
-            if window.buffer:
-                window.buffer.clear()
-                window.behind = True
-            return
-        while window.buffer:
-            message = window.buffer[0]
-            if not self._is_for(device, window, message):
-                del window.buffer[0]
-                # Done with it, or the next read would bring it again.
-                window.cursor = max(window.cursor, message.seq)
-            elif self.proof.wanting(binding.flow, now):
-                self._probe(window, binding)
-                return
-            else:
-                del window.buffer[0]
-                self._send(window, device, binding, message, now)
-                return
-        if window.reading or device.since == UNSAVED:
-            return
-        if window.aside_due and device.aside:
-            window.aside_due = False
-            window.reading = True
-            self._outbox.reads.append(Read(window.user, window.device, Seq(0), device.aside))
-        elif window.behind:
-            window.behind = False
-            window.reading = True
-            self._outbox.reads.append(Read(window.user, window.device, window.cursor))
-
-    def _is_for(self, device: Device, window: Window, message: StoredMessage) -> bool:
-        """Tell whether this device has a copy, or may take the one that is open to anyone."""
-        if message.seq in self._ending:
-            return False
-        if message.seq <= window.cursor and message.seq not in device.aside:
-            return False
-        return message.seq > device.since or self.is_open(message)
-
-    def _send(self, window: Window, device: Device, binding: Binding, message: StoredMessage, now: float) -> None:
-        envelope = message.envelope
-        attempt = device.attempt if device.attempt_seq == message.seq else 0
-        number = next(self._numbers)
-        window.in_flight = message
-        window.binding = binding
-        window.delivery = number
-        window.sent = now
-        self._deliveries[number] = window
-        token = delivery_token(self._node_key, envelope.id, device.key, attempt)
-        self._outbox.sends.append(message_request(number, window.user, binding, envelope, token, attempt))
-
-    def relay(self, record: UserRecord, envelope: Envelope, now: float) -> int:
-        """Send something that is never stored (is-composing) to all live bindings; answers do not matter."""
-        sent = 0
-        for device in record.devices.values():
-            binding = best_binding(device, now + self._offset)
-            if binding is None or self.proof.wanting(binding.flow, now):
-                continue
-            number = next(self._numbers)
-            token = f"{self._random.getrandbits(128):032x}"
-            request = message_request(number, record.account.name, binding, envelope, token, 0)
-            self._outbox.sends.append(msgspec.structs.replace(request, message_id=None))
-            sent += 1
-        return sent
-
-    def _probe(self, window: Window, binding: Binding) -> None:
-        number = window.probe = next(self._numbers)
-        window.binding = binding
-        self._deliveries[number] = window
-        token = f"{self._random.getrandbits(128):032x}"
-        self._outbox.sends.append(options_request(number, window.user, binding, token))
+    # What answers mean.
 
     def _probed(self, record: UserRecord, device: Device, window: Window, result: DeliveryResult, now: float) -> None:
         window.probe = 0
@@ -432,8 +210,6 @@ class Deliveries:
             self._pump(record, device, window, now)
         else:
             self._back_off(window, now)
-
-    # What answers mean.
 
     def _acknowledge(self, record: UserRecord, window: Window, message: StoredMessage) -> None:
         stays = others_wait(self._windows.get(window.user, {}), record, window, message, anyone=False)
@@ -523,13 +299,6 @@ class Deliveries:
             window.user,
         )
         return msgspec.structs.replace(device, aside=(*device.aside, message.seq), cursor=window.cursor)
-
-    def _not_aside(self, user: UserName, key: DeviceKey, seq: Seq) -> None:
-        record = self._registry.get(user)
-        device = record.devices.get(key) if record else None
-        if device is not None and seq in device.aside:
-            aside = tuple(other for other in device.aside if other != seq)
-            self._registry.put_device(user, msgspec.structs.replace(device, aside=aside))
 
     def _back_off(self, window: Window, now: float, retry_after: int = 0, cap: float = BACKOFF_CAP) -> None:
         """Exponential, full jitter, never under Retry-After."""

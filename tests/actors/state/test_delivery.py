@@ -20,8 +20,9 @@ from actors.model import (
     UserName,
 )
 from actors.state.client_registry import GUEST, NEVER, ClientRegistry, UserRecord
-from actors.state.delivery import BUFFER, Deliveries
+from actors.state.delivery import Deliveries
 from actors.state.delivery_outcome import BACKOFF_CAP
+from actors.state.delivery_table import BUFFER
 from actors.state.outbox import Outbox
 from tests.actors.bench import flow
 
