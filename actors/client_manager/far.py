@@ -12,6 +12,7 @@ from actors.client_manager.edge_deliveries import EdgeDeliveries
 from actors.client_manager.registrations import Registrations
 from actors.messages.client_manager import RelayArrived
 from actors.messages.links import (
+    AskJourney,
     DecideMove,
     FinishMove,
     MoveMail,
@@ -66,6 +67,8 @@ class Far:
                 self._prove(item, item.content)
             case PrepareMove() | DecideMove() | MoveMail() | FinishMove():
                 self._moves(item)
+            case AskJourney():  # ServerManager tells it: one that comes here has passed it by
+                self._answer(item, 404, "Nothing is told of messages here")
             case _:
                 assert_never(item.content)
 

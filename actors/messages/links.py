@@ -8,7 +8,7 @@ from __future__ import annotations
 import msgspec
 
 from actors.messages.requests import Challenge, ContactLine, DigestResponse, OutboundRequest, Registration
-from actors.model import Account, Device, DeviceKey, Envelope, NodeName, Seq, UserName, Value
+from actors.model import Account, Device, DeviceKey, Envelope, MessageId, NodeName, Seq, UserName, Value
 
 # Greeting and life of a link.
 
@@ -225,7 +225,49 @@ class FinishMove(Value, frozen=True, gc=False, tag="move-finish"):
     epoch: int
 
 
-RelayContent = RelayedRegister | RelayedProof | RelayedDelivery | PrepareMove | DecideMove | MoveMail | FinishMove
+class AskJourney(Value, frozen=True, gc=False, tag="journey"):
+    """What do you know of this message? Answered with `Reply.journey`, by the node itself: no user may ask so."""
+
+    id: MessageId
+
+
+class ToldStep(Value, frozen=True, gc=False, array_like=True):
+    """One step of a message at the node that tells it."""
+
+    at: float
+    """Wall-clock seconds there."""
+    step: str
+    """See `model.Step`."""
+    detail: str
+
+
+class ToldJourney(Value, frozen=True, gc=False):
+    """What one node knows of a message: where it is, how it ended, what happened to it here. Never its text."""
+
+    sender: UserName = UserName("")
+    """Empty where the node has neither the message nor its end any more."""
+    recipient: UserName = UserName("")
+    accepted: float = 0.0
+    """Wall-clock seconds, as the following; 0: not known."""
+    ended: float = 0.0
+    end: str = ""
+    """See `model.End`; empty: it has not ended here."""
+    reason: str = ""
+    queue: str = ""
+    """The queue that it is in, `model.QueueName`; empty: it is not in custody here."""
+    anyone: bool = False
+    """It is in a mailbox, and no device has acknowledged it."""
+    path: tuple[NodeName, ...] = ()
+    """Nodes it had passed when it came here, as far as its envelope still tells."""
+    steps: tuple[ToldStep, ...] = ()
+    """By time; of very many the first and the last."""
+    neighbours: tuple[NodeName, ...] = ()
+    """Whom one could ask next where nobody knows the message."""
+
+
+RelayContent = (
+    RelayedRegister | RelayedProof | RelayedDelivery | PrepareMove | DecideMove | MoveMail | FinishMove | AskJourney
+)
 
 
 class Reply(Value, frozen=True, gc=False, tag="reply"):
@@ -242,6 +284,8 @@ class Reply(Value, frozen=True, gc=False, tag="reply"):
     """To a `RelayedProof`, with 200: how the user was proved (`model.Proof`)."""
     grant: str = ""
     """To a `RelayedProof`, with 200: what his messages are to bear, `state.grants.grant_for` (PROTOCOL 25)."""
+    journey: ToldJourney | None = None
+    """To an `AskJourney`, with 200."""
 
 
 class Relay(Value, frozen=True, gc=False, tag="relay"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from actors.messages.lifecycle import CommandFailed, Ping, Wake
 from actors.messages.links import Frame, LinkAnswer, LinkContent, RelayContent, Reply, RouterContent
+from actors.messages.monitor import JourneyRead
 from actors.messages.requests import OutboundRequest
 from actors.messages.router import MessagesRouted, NamesFound
 from actors.messages.storage import (
@@ -11,6 +12,7 @@ from actors.messages.storage import (
     MessagesAcknowledged,
     MessagesMoved,
     MessagesStored,
+    MessageStateRead,
     NeighbourSaved,
     NeighboursRead,
     QueueRead,
@@ -274,6 +276,8 @@ ServerManagerCommand = (
     | ExpiredFound
     | NeighbourSaved
     | NeighboursRead
+    | MessageStateRead
+    | JourneyRead
     | StoreOpened
     | CommandFailed
     | Wake

@@ -11,7 +11,7 @@ from actors.base import ActorBase, Context
 from actors.messages.client_manager import ClientManagerCommand
 from actors.messages.lifecycle import CommandFailed, Ping, Wake
 from actors.messages.links import Alive, Carry, Hello, Relay
-from actors.messages.monitor import MonitorCommand
+from actors.messages.monitor import JourneyRead, MonitorCommand
 from actors.messages.router import MessagesRouted, NamesFound, RouterCommand
 from actors.messages.server_manager import (
     AddNeighbour,
@@ -40,6 +40,7 @@ from actors.messages.storage import (
     MessagesAcknowledged,
     MessagesMoved,
     MessagesStored,
+    MessageStateRead,
     NeighbourSaved,
     NeighboursRead,
     OpenStore,
@@ -72,6 +73,8 @@ Answer = (
     | ExpiredFound
     | NeighbourSaved
     | NeighboursRead
+    | MessageStateRead
+    | JourneyRead
     | StoreOpened
 )
 
@@ -137,6 +140,8 @@ class ServerManager(ActorBase[ServerManagerCommand]):
                 | ExpiredFound()
                 | NeighbourSaved()
                 | NeighboursRead()
+                | MessageStateRead()
+                | JourneyRead()
                 | StoreOpened()
             ):
                 self._answered(message)

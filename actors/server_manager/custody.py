@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from actors.messages.storage import QueueSize
-from actors.model import UNROUTED, NodeName, QueueName, Seq, StoredMessage, neighbour_queue, queue_node, queue_user
+from actors.model import (
+    UNROUTED,
+    NodeName,
+    QueueName,
+    Seq,
+    Step,
+    StoredMessage,
+    neighbour_queue,
+    queue_node,
+    queue_user,
+)
 from actors.server_manager.core import Core
 from actors.state.link_queue import LinkQueue
 from actors.state.mail_queue import MailQueue
@@ -14,8 +24,10 @@ from actors.state.mail_queue import MailQueue
 class Custody:
     """All queues but mailboxes, as memory knows them."""
 
-    def __init__(self, core: Core) -> None:
+    def __init__(self, core: Core, up: Callable[[NodeName], bool]) -> None:
+        """`up` tells whether a neighbour can be sent to."""
         self._core = core
+        self._up = up
         self._early: list[tuple[QueueName, StoredMessage]] = []
         self.ending: set[Seq] = set()
         """Rows that are being ended, wherever they stand."""
@@ -50,8 +62,11 @@ class Custody:
             self._early.append((queue, message))
         elif queue == UNROUTED:
             self.unrouted.add(message)
+            self._core.step(Step.WAITING, message.envelope.id, "for a way to its recipient")
         elif node is not None:
             self.link(node).add(message)
+            if not self._up(node):
+                self._core.step(Step.WAITING, message.envelope.id, f"for server {node}")
 
     def link(self, node: NodeName) -> LinkQueue:
         """The queue of a neighbour, made if need be."""

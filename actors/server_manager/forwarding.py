@@ -115,6 +115,7 @@ class Forwarding:
         refused = answer.status in REFUSALS and (answer.answered or _never_went_out(queue, seq, answer))
         if not answer.answered and not refused:
             queue.unanswered(seq, now, answer.retry_after)
+            core.step(Step.WAITING, message.envelope.id, f"{node} did not answer: it may have it or not")
         elif answer.status // 100 == 2:
             queue.accepted(seq)
             self._over.append(seq)
@@ -127,6 +128,7 @@ class Forwarding:
             queue.refused(seq)
         else:
             queue.later(seq, now, answer.retry_after, doubt=answer.status != 503)
+            core.step(Step.WAITING, message.envelope.id, f"{node} answered {answer.status} {answer.reason}")
 
     def _tell_router(self, node: NodeName, message: StoredMessage, answer: LinkAnswered) -> None:
         core, envelope = self._core, message.envelope

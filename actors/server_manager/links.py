@@ -88,6 +88,10 @@ class Links:
         line = self._lines.get(node)
         return line is not None and line.link.state is LinkState.UP
 
+    def all_up(self) -> tuple[NodeName, ...]:
+        """Name the neighbours that can be sent to."""
+        return tuple(sorted(node for node in self._lines if self.up(node)))
+
     def send(self, node: NodeName, content: LinkContent, done: Done, seconds: float) -> None:
         """Send a request to a neighbour that is up; `done` is called exactly once, never from within this call.
 

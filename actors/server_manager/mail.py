@@ -35,7 +35,7 @@ class Mail:
 
     def __init__(self, core: Core, links: Links) -> None:
         self._core = core
-        self.custody = Custody(core)
+        self.custody = Custody(core, links.up)
         self.endings = Endings(core, self.custody)
         rerouting = Rerouting(core, self.custody, self.endings)
         self.forwarding = Forwarding(core, links, self.custody, rerouting)

@@ -14,12 +14,13 @@ from typing import NamedTuple
 import msgspec
 
 from actors.messages.client_manager import DeliveriesEnded, DeliveryResult, RelayArrived, RelaysArrived
-from actors.messages.links import Relay, RelayedDelivery, Reply
+from actors.messages.links import AskJourney, Relay, RelayedDelivery, Reply, ToldJourney
 from actors.messages.requests import OutboundRequest
 from actors.messages.router import FindNames, Found, NamesFound
 from actors.messages.server_manager import AnswerRelay, AskFar, FarAnswered, LinkAnswered, LinkRequested, NodeWays
 from actors.model import NodeName
 from actors.server_manager.core import Core, Timer
+from actors.server_manager.journeys import Journeys
 from actors.server_manager.links import Links
 
 HOP_SECONDS = 0.1
@@ -57,11 +58,15 @@ class Errand(NamedTuple):
 
 
 class Relays:
-    """Hands relays on, gives those for this node to ClientManager, and brings each answer back."""
+    """Hands relays on, gives those for this node to ClientManager, and brings each answer back.
+
+    Only what is asked about a message is answered here.
+    """
 
     def __init__(self, core: Core, links: Links) -> None:
         self._core = core
         self._links = links
+        self._journeys = Journeys(core, links.all_up)
         self._ways: dict[NodeName, NodeName] = {}
         self._numbers = itertools.count(1)
         self._open: dict[int, tuple[Errand, Timer]] = {}
@@ -196,12 +201,22 @@ class Relays:
         if len(self._open) >= MAX_OPEN:
             errand.finish(self._no_way(self._core.node))
             return
+        if isinstance(errand.relay.content, AskJourney):
+            self._journeys.ask(errand.relay.content, partial(self._told, errand))
+            return
         number, relay = next(self._numbers), errand.relay
         timer = self._core.after(errand.deadline - self._core.now(), partial(self._expire, number))
         self._open[number] = (errand, timer)
         self._arrived.append(RelayArrived(relay=number, origin=relay.origin, path=relay.path, content=relay.content))
 
     # How they end.
+
+    def _told(self, errand: Errand, journey: ToldJourney | None) -> None:
+        """What is known here of a message goes back to whoever asked."""
+        if journey is None:
+            errand.finish(Outcome(503, "The store does not answer", answered=False))
+        else:
+            errand.finish(Outcome(200, reply=Reply(home=self._core.node, journey=journey)))
 
     def answer(self, answer: AnswerRelay) -> None:
         """ClientManager answers a relay; one that nobody waits for any more is forgotten."""

@@ -26,7 +26,7 @@ from actors.messages.storage import (
     StoreOutcome,
     StoreResult,
 )
-from actors.model import UNROUTED, End, Seq, StoredMessage, UserName, mailbox_queue, neighbour_queue
+from actors.model import UNROUTED, End, Seq, Step, StoredMessage, UserName, mailbox_queue, neighbour_queue, queue_node
 from actors.server_manager.core import Core
 from actors.server_manager.custody import Custody
 from actors.server_manager.endings import Endings
@@ -185,6 +185,10 @@ class Rerouting:
                 stay.append(move.message)
                 continue
             queue.gone(move.message.seq)
+            if queue.queue == UNROUTED:
+                node = queue_node(move.item.queue)
+                found = "found here" if node is None else f"found, by way of {node}"
+                self._core.step(Step.SEARCHED, move.message.envelope.id, found)
             if result.outcome is StoreOutcome.STORED and result.seq:  # else it waits for a user who is moving here
                 self._place(move, result)
         self._stay_unrouted(queue, stay)
