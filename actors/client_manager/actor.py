@@ -366,8 +366,9 @@ class ClientManager(ActorBase[ClientManagerCommand]):
             monitor.tell(CountFacts(counts=tuple(counts.items())))
         if outbox.events:
             events, outbox.events = outbox.events, []
-            for level, kind, text, user in events:
-                monitor.tell(ReportEvent(at=wall, level=level, kind=kind, text=text, user=user))
+            for level, kind, text, user, message_id in events:
+                event = ReportEvent(at=wall, level=level, kind=kind, text=text, user=user, message_id=message_id)
+                monitor.tell(event)
 
     def _report_gauges(self) -> None:
         registry = self._core.registry

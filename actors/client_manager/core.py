@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from actors.messages.client_manager import ClientManagerCommand
-from actors.messages.monitor import MonitorCommand
+from actors.messages.monitor import Level, MonitorCommand
 from actors.messages.requests import Answer
 from actors.messages.router import Claim, NamesAreOurs, NamesLiveAt, RouterCommand
 from actors.messages.server_manager import ServerManagerCommand
@@ -23,6 +23,7 @@ from actors.state.admission import Admission
 from actors.state.client_registry import ClientRegistry
 from actors.state.delivery import Deliveries
 from actors.state.flow_tokens import FlowTokens
+from actors.state.log_lines import LogLimit
 from actors.state.notices import NoticeDesk
 from actors.state.outbox import Outbox
 
@@ -106,8 +107,16 @@ class Core:
         self.node_offset = 0.0
         self.node_key = b""
         self.realm = ""
+        self._warnings = LogLimit()
         self._numbers = itertools.count(1)
         self._pending: dict[int, Any] = {}
+
+    def warn(self, kind: str, text: str, user: str = "", message_id: str = "") -> None:
+        """Note a refusal or failure for the operator: a few a minute, since who sends decides how many there are."""
+        held_back = self._warnings.allow(kind, self.now())
+        if held_back is not None:
+            more = f" ({held_back} more before it)" if held_back else ""
+            self.outbox.event(Level.WARNING, kind, text + more, user, message_id)
 
     def expect(self, what: Any) -> int:
         """Remember what an answer will be about; gives the request's number."""

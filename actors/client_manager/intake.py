@@ -90,7 +90,7 @@ class Intake:
     def submit(self, request: Submission) -> None:
         """Serve one MESSAGE; what is good goes on to the Router at the next flush."""
         if not self._core.admission.may_send_as(request):
-            self._core.answer(request.transaction, 403, "From is not an address of this network")
+            self._reject(request, 403, "From is not an address of this network")
         elif self._edge.must_prove(request.sender):
             self._edge.prove(request, request.sender, self)
         else:
@@ -142,7 +142,14 @@ class Intake:
                 core.admission.challenge(request.transaction, request.flow, core.now(), stale=False)
             )
         else:
-            core.answer(request.transaction, status, reason)
+            self._reject(request, status, reason)
+
+    def _reject(self, request: Submission, status: int, reason: str) -> None:
+        """Answer that it is not taken, and have the operator know."""
+        core = self._core
+        core.answer(request.transaction, status, reason)
+        text = f"MESSAGE from {request.flow.host} to {request.recipient}: {status} {reason}"
+        core.warn("refused", text, request.sender, request.client_id)
 
     def _relay(self, request: Submission, envelope: Envelope) -> None:
         """Is-composing goes to whoever is there now, or nowhere (PROTOCOL 14)."""
@@ -179,6 +186,10 @@ class Intake:
     def _write_notices(self, endings: Sequence[Ending]) -> None:
         core = self._core
         for ending in endings:
+            if ending.end is not End.DELIVERED:
+                envelope = ending.envelope
+                text = f"from {envelope.sender}: {ending.end}: {ending.reason}"
+                core.warn("not-delivered", text, envelope.recipient, envelope.id)
             if isinstance(ending.item, EndItem):
                 core.ending.add(ending.item.seq)
             notice = core.notices.write(ending.envelope, ending.end, ending.reason, core.now(), core.clock.wall())
@@ -307,10 +318,10 @@ class Intake:
         if result.outcome is StoreOutcome.KNOWN:
             core.outbox.answers.append(Answer(transaction=request.transaction, status=202, message_id=result.id))
         elif result.outcome is StoreOutcome.LATE:
-            core.answer(request.transaction, 503, "Too busy to store it in time")
+            self._reject(request, 503, "Too busy to store it in time")
             core.outbox.count("messages_refused_total")
         else:
-            core.answer(request.transaction, 503, "No room to store it")
+            self._reject(request, 503, "No room to store it")
             core.outbox.count("messages_refused_total")
 
     def looked_up(self, what: LookingUp, results: Sequence[StoreResult]) -> None:
@@ -323,7 +334,7 @@ class Intake:
             if result.outcome is StoreOutcome.KNOWN:
                 core.outbox.answers.append(Answer(transaction=request.transaction, status=202, message_id=result.id))
             elif candidate.refusal is not None:
-                core.answer(request.transaction, *candidate.refusal)
+                self._reject(request, *candidate.refusal)
             elif candidate.challenge is not None:
                 core.outbox.answers.append(
                     Answer(transaction=request.transaction, status=401, challenge=candidate.challenge)

@@ -19,6 +19,7 @@ from actors.messages.storage import SavedNeighbour, StorageCommand
 from actors.model import MessageId, NodeName, Step
 from actors.ports import Clock
 from actors.ref import Ref
+from actors.state.log_lines import LogLimit
 
 
 class LinkSettings(msgspec.Struct, frozen=True):
@@ -104,6 +105,7 @@ class Core:
         self._steps: dict[Step, tuple[list[MessageId], list[str]]] = {}
         self._events: list[tuple[Level, str, str, str]] = []
         self._counts: dict[str, float] = {}
+        self._warnings = LogLimit()
 
     # Questions to Router and Storage.
 
@@ -168,6 +170,13 @@ class Core:
     def event(self, level: Level, kind: str, text: str, message_id: str = "") -> None:
         """Note something for the operator."""
         self._events.append((level, kind, text, message_id))
+
+    def warn(self, kind: str, text: str, message_id: str = "") -> None:
+        """Note a failure for the operator: a few a minute, of however many there are."""
+        held_back = self._warnings.allow(kind, self.now())
+        if held_back is not None:
+            more = f" ({held_back} more before it)" if held_back else ""
+            self.event(Level.WARNING, kind, text + more, message_id)
 
     def count(self, name: str, amount: float = 1) -> None:
         """Add to a counter: a Prometheus name without prefix, labels included."""

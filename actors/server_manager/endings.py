@@ -190,6 +190,9 @@ class Endings:
         for ending in endings:
             item = ending.item
             core.step(Step.ENDED, item.id, f"{item.end}: {item.reason}")
+            if item.end is not End.DELIVERED:
+                text = f"from {item.sender} to {item.recipient}: {item.end}: {item.reason}"
+                core.warn("not-delivered", text, item.id)
             core.count(f'messages_ended_total{{end="{item.end}"}}')
             if item.notice is None:
                 continue

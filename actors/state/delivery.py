@@ -295,8 +295,9 @@ class Deliveries(Sending):
         self._outbox.event(
             Level.WARNING,
             "stepped-aside",
-            f"{message.envelope.id}: {window.device} never answered it",
+            f"{window.device} never answered a message",
             window.user,
+            message.envelope.id,
         )
         return msgspec.structs.replace(device, aside=(*device.aside, message.seq), cursor=window.cursor)
 

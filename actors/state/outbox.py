@@ -66,8 +66,8 @@ class Outbox:
         self.bindings: list[tuple[UserName, DeviceKey]] = []
         """Devices whose bindings changed without a REGISTER."""
         self.steps: dict[Step, tuple[list[MessageId], list[str]]] = {}
-        self.events: list[tuple[Level, str, str, str]] = []
-        """(level, kind, text, user)"""
+        self.events: list[tuple[Level, str, str, str, str]] = []
+        """(level, kind, text, user, message id)"""
         self.counts: dict[str, float] = {}
 
     def step(self, step: Step, message: MessageId, detail: str = "") -> None:
@@ -83,9 +83,9 @@ class Outbox:
             ids += messages
             noted += details
 
-    def event(self, level: Level, kind: str, text: str, user: str = "") -> None:
+    def event(self, level: Level, kind: str, text: str, user: str = "", message_id: str = "") -> None:
         """Note something for the operator."""
-        self.events.append((level, kind, text, user))
+        self.events.append((level, kind, text, user, message_id))
 
     def count(self, name: str, amount: float = 1) -> None:
         """Add to a counter."""

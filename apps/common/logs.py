@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 PROGRAM_LOG = "angarium.log"
 DEBUG_LOG = "angarium-debug.log"
 ROTATION = "10 MB"
+MAX_TEXT = 2_000
+"""Characters of one message, field or line of a trace."""
 RETENTION = 5
 """Old files kept of each log."""
 LINE = ("at", "level", "place", "message", "trace")
@@ -204,7 +206,9 @@ def tame(record: Record) -> None:
 
 
 def safe(text: str) -> str:
-    """Return a text as a line may hold it: no control characters, no secrets."""
+    """Return a text as a line may hold it: no control characters, no secrets, not too long."""
+    if len(text) > MAX_TEXT:
+        text = f"{text[:MAX_TEXT]}... ({len(text)} characters)"
     return printable(hide(text))
 
 
