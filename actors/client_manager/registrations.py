@@ -9,7 +9,6 @@ import msgspec
 
 from actors.client_manager.core import Core
 from actors.client_manager.edge import Edge
-from actors.messages.monitor import Level
 from actors.messages.requests import Answer, Registration
 from actors.messages.router import GrantOrigin, NamesAreGone
 from actors.messages.server_manager import TrustFormers
@@ -75,7 +74,7 @@ class Registrations:
         proof = core.admission.authenticate(request.user, request.credentials, request.flow, now, token)
         if isinstance(proof, tuple) and proof[0] != 401:
             core.answer(request.transaction, *proof)
-            core.outbox.event(Level.WARNING, "refused", f"REGISTER from {request.flow.host}: {proof[1]}", request.user)
+            core.warn("refused", f"REGISTER from {request.flow.host}: {proof[0]} {proof[1]}", request.user)
         elif isinstance(proof, tuple):
             challenge = core.admission.challenge(request.transaction, request.flow, now, stale=False)
             core.outbox.answers.append(challenge)

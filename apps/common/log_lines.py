@@ -19,6 +19,7 @@ _VALUE = r"""("(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*'|[^\s"',;)}\]]+)"""
 _NAME = r"\b\w*(?:password|passwd|secret|ha1\w*|response|nonce|opaque|proof|api_?key|(?<!_)token)"
 _SECRETS = re.compile(
     rf"({_NAME}\s*=\s*[bru]?|{_NAME}[\"']\s*[:,]\s*[bru]?){_VALUE}"
+    r"|\b[0-9a-f]{32}(?=['\"]?,\s*['\"]?[0-9a-f]{64})|\b[0-9a-f]{64}\b"  # the hashes of a password
     r"|((?:proxy-)?authorization[\"']?\s*[:=,]\s*(?:b?[\"'])?(?:basic|bearer)\s+|\bbearer\s+)(\S+)",
     re.IGNORECASE,
 )
@@ -106,7 +107,7 @@ def holds(line: LogLine, text: str) -> bool:
 
 def hide(text: str) -> str:
     """Return the text without the values of what is named like a secret: a second guard, should a line hold one."""
-    return _SECRETS.sub(lambda found: (found[1] or found[3]) + HIDDEN, text)
+    return _SECRETS.sub(lambda found: (found[1] or found[3] or "") + HIDDEN, text)
 
 
 def is_secret(name: str) -> bool:

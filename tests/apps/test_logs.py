@@ -10,7 +10,17 @@ from pathlib import Path
 import pytest
 from loguru import logger
 
+from actors.base import ActorBase, Context, start_actor
+from actors.messages.client_manager import AddUser
+from actors.messages.lifecycle import ActorFailed
+from actors.messages.monitor import Level, ReportEvent
+from actors.model import UserName
+from actors.monitor import Monitor
+from actors.ref import DeadLetters
+from actors.runtime import SystemClock, ThreadRuntime, ThreadScheduler
+from actors.testing import Probe
 from apps.common.config import LogFormat, LogLevel, NodeConfig
+from apps.common.log_lines import HIDDEN, LogLine, RecentLines, hide
 from apps.common.logs import DEBUG_LOG, PROGRAM_LOG, Logs, setup
 
 
@@ -102,6 +112,118 @@ def test_the_level_changes_while_it_runs(logs: Logs, tmp_path: Path) -> None:
     assert "before" not in text
     assert text.count("between") == 1
     assert "after" not in text
+
+
+def test_the_debug_log_is_switched_while_it_runs(tmp_path: Path) -> None:
+    taken = Logs(directory=tmp_path)
+    try:
+        states = [taken.details.on]
+        for on in (True, False, True):
+            taken.set_debug(on)
+            assert (taken.debug, taken.details.on) == (on, on)
+            taken.details.write("router", f"line while {on}", "m1")
+        taken.set_debug(False)
+        taken.set_level(LogLevel.DEBUG)
+        states.append(taken.details.on)
+    finally:
+        taken.close()
+    assert states == [False, True], "at level debug the program log wants them"
+    assert "line while" not in (tmp_path / PROGRAM_LOG).read_text()
+    lines = (tmp_path / DEBUG_LOG).read_text().splitlines()
+    assert [line.partition("DEBUG   ")[2] for line in lines] == ["router: line while True message_id=m1"] * 2
+
+
+def test_a_file_that_cannot_be_written_changes_nothing(tmp_path: Path) -> None:
+    taken = Logs(directory=tmp_path)
+    try:
+        (tmp_path / DEBUG_LOG).mkdir()
+        with pytest.raises(OSError, match="directory"):
+            taken.set_debug(True)
+        assert (taken.debug, taken.details.on) == (False, False)
+        logger.info("it goes on")
+    finally:
+        taken.close()
+    assert "it goes on" in (tmp_path / PROGRAM_LOG).read_text()
+
+
+def test_recent_lines_are_kept_told_and_bounded(logs: Logs) -> None:
+    told: list[LogLine] = []
+    end = logs.subscribe(told.append)
+    logger.bind(message_id="m1", user="\u202ealice").warning("refused\x1b")
+    logs.details.write("router", "hears RouteMessages", "m2")
+    end()
+    logger.info("later")
+    warning, debug, later = logs.recent.read(limit=10)
+    assert told == [warning, debug]
+    assert (warning.level, warning.message, warning.fields) == (
+        "warning", r"refused\x1b", {"message_id": "m1", "user": r"\u202ealice"},
+    )  # fmt: skip
+    assert (debug.place, debug.fields, later.number) == ("router", {"message_id": "m2"}, debug.number + 1)
+    for _ in range(3_000):
+        logs.details.write("router", "many", "")
+    assert logs.recent.read(limit=10, level="info") == [warning, later], "details do not drive out the rest"
+    assert len(logs.recent.read(limit=10_000)) == 2_002
+    assert logs.recent.read(limit=10, contains="M1") == [warning]
+    assert logs.recent.read(limit=10, after=warning.number, level="info") == [later]
+    assert logs.recent.read(limit=0) == []
+    assert RecentLines().read(limit=5) == []
+
+
+class Echo(ActorBase[object]):
+    """Fails with what it hears in its words."""
+
+    name = "echo"
+
+    def handle(self, message: object) -> None:
+        raise ValueError(f"bad {message!r}")
+
+
+def test_planted_secrets_are_in_no_line(logs: Logs, tmp_path: Path) -> None:
+    clock, timers, told = SystemClock(), ThreadScheduler(), Probe()
+    supervisor = Probe()
+    context = Context(clock, timers, supervisor, DeadLetters(), logs.details)
+    monitor = start_actor(Monitor, ThreadRuntime(), context)
+    echo = start_actor(Echo, ThreadRuntime(), context)
+    planted = ("planted-md5", "planted-sha", "planted-word", "planted-token", "planted-digest")
+    try:
+        echo.tell(AddUser(told, 1, UserName("alice"), ha1_md5=planted[0], ha1_sha256=planted[1]))
+        failed = supervisor.expect(ActorFailed)
+        monitor.tell(failed)
+        header = f'Authorization: Digest username="alice", response="{planted[4]}"'
+        text = f'{{"password": "{planted[2]}"}} Authorization: Bearer {planted[3]} {header}'
+        monitor.tell(ReportEvent(1.0, Level.WARNING, "refused", text, user="alice", message_id="m1"))
+    finally:
+        for ref in (echo, monitor):
+            ref.pykka_ref.stop()
+        timers.stop()
+    logger.bind(password=planted[2]).error("bound")
+    shown = [path.read_text() for path in tmp_path.glob("*.log")]
+    shown += [f"{line.message} {line.fields}" for line in logs.recent.read(limit=100)]
+    assert [(secret, text) for secret in planted for text in shown if secret in text] == []
+    assert all("message_id=m1" in text and "alice" in text for text in shown[:2])
+    assert "echo: hears AddUser" in (tmp_path / DEBUG_LOG).read_text()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "password=x y",
+        "ha1_md5='a b'",
+        'nonce="q", uri="s"',
+        "{'secret': 'v'}",
+        "Bearer abc.def",
+        "cnonce=b'1'",
+        "f" * 64,
+        f"('{'0' * 32}', '{'1' * 64}')",
+    ],
+)
+def test_what_is_named_like_a_secret_is_hidden(text: str) -> None:
+    assert HIDDEN in hide(text)
+
+
+@pytest.mark.parametrize("text", ["wrong password: alice", "the nonce is stale", "response to m1", "id=0123abcdef"])
+def test_words_about_secrets_are_shown(text: str) -> None:
+    assert hide(text) == text
 
 
 def test_the_standard_library_s_logging_comes_along(logs: Logs, tmp_path: Path) -> None:
