@@ -29,13 +29,16 @@ COMMANDS: dict[str, Entry] = {
     "neighbour": Entry("apps.client.neighbours:neighbour", "Add, remove and list the neighbours of a node."),
     "send": Entry("apps.client.cli:send", "Send a message."),
     "listen": Entry("apps.client.cli:listen", "Register and receive messages."),
+    "chat": Entry("apps.client.chat:chat", "Talk to other users on the whole terminal."),
     "register": Entry("apps.client.cli:register", "Register a user's device at a node."),
     "unregister": Entry("apps.client.cli:unregister", "End a device's registration."),
     "inbox": Entry("apps.client.queries:inbox", "Show what waits for a user."),
     "status": Entry("apps.client.queries:status", "Show how a node is doing."),
+    "top": Entry("apps.client.top:top", "Watch a node at work."),
     "where": Entry("apps.client.queries:where", "Tell a message's journey."),
     "log": Entry("apps.client.logs:log", "Show a node's log, and change what it keeps."),
     "config": Entry("apps.common.config_cli:config", "Show and check the settings."),
+    "monitor": Entry("apps.monitor.cli:monitor", "Serve the web console: the network in a browser."),
     "demo": Entry("apps.demo:demo", "Show on this machine that it works."),
 }
 
