@@ -16,7 +16,9 @@ from apps.node import admin_views as views
 from apps.node.admin_answers import Events, MessageView, Readiness, Status
 from apps.node.admin_facts import NodeActors, NodeFacts, NodeReader, obstacles
 from apps.node.admin_guard import guard, json_reply, number
+from apps.node.admin_journeys import JourneysApi
 from apps.node.admin_links import LinksApi
+from apps.node.admin_live import LiveApi
 from apps.node.admin_logs import LogsApi
 from apps.node.admin_routes import Parameter, Route, serve
 from apps.node.admin_users import UsersApi
@@ -34,10 +36,12 @@ class AdminApi:
         self._reader = NodeReader(facts, actors)
         self._logs = logs
         self._actors = actors
+        self._live = LiveApi(self._reader, logs)
 
     def app(self) -> web.Application:
         """Make the application; call it in the server's thread."""
         app = web.Application(middlewares=[guard], client_max_size=MAX_UPLOAD)
+        app.on_shutdown.append(self._live.close_all)
         serve(app, self.table())
         return app
 
@@ -45,8 +49,10 @@ class AdminApi:
         """Name all paths that are served."""
         return (
             *self.routes(),
+            *self._live.routes(),
             *UsersApi(self._reader).routes(),
             *LinksApi(self._actors.server_manager, self._actors.router).routes(),
+            *JourneysApi(self._actors.server_manager).routes(),
             *(LogsApi(self._logs).routes() if self._logs is not None else ()),
         )
 

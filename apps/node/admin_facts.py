@@ -9,6 +9,7 @@ from typing import Any
 
 from actors.messages.client_manager import ListUsers, UsersListed
 from actors.messages.monitor import MonitorRead, RaiseAlarm, ReadMonitor
+from actors.messages.server_manager import ListNeighbours, NeighboursListed
 from actors.messages.storage import ReadStoreStats, StoreStatsRead
 from actors.model import Value
 from actors.ref import Ref
@@ -20,6 +21,8 @@ from apps.node.wiring import Node
 
 FEW = 1_000
 """Users that may be counted for one answer."""
+COUNT_EVERY = 1.0
+"""Seconds between two counts: the live connections ask often."""
 
 
 class NodeFacts(Value, frozen=True):
@@ -60,6 +63,8 @@ class NodeReader:
         self.facts = facts
         self.actors = actors
         self._started = time.monotonic()
+        self._online: int | None = None
+        self._counted = float("-inf")
 
     @property
     def uptime(self) -> float:
@@ -103,6 +108,10 @@ class NodeReader:
 
         return await ask_async(self.actors.monitor, command, MonitorRead)
 
+    async def neighbours(self) -> NeighboursListed:
+        """Ask ServerManager for its neighbours and the unrouted."""
+        return await ask_async(self.actors.server_manager, ListNeighbours, NeighboursListed)
+
     async def users(
         self, *, after: str = "", limit: int = 1, name: str = "", timeout: float = 5.0, **wanted: Any
     ) -> UsersListed:
@@ -117,8 +126,11 @@ class NodeReader:
         """Tell how many users can be reached now; None where nobody counts them and they are many."""
         if "users_online" in gauges:
             return int(gauges["users_online"])
-        listed = await self.users(limit=FEW)
-        return sum(info.online for info in listed.users) if listed.total <= FEW else None
+        if time.monotonic() >= self._counted + COUNT_EVERY:
+            listed = await self.users(limit=FEW)
+            self._online = sum(info.online for info in listed.users) if listed.total <= FEW else None
+            self._counted = time.monotonic()
+        return self._online
 
 
 def obstacles(alarms: Iterable[RaiseAlarm]) -> tuple[str, ...]:

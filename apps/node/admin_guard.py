@@ -81,6 +81,17 @@ def number(request: web.Request, key: str, default: int, most: int) -> int:
     return min(int(text), most)
 
 
+def decimal(request: web.Request, key: str, default: float, least: float, most: float) -> float:
+    """Read a number of the query; 400 outside its bounds."""
+    try:
+        value = float(request.query.get(key, default))
+    except ValueError:
+        value = float("nan")
+    if not least <= value <= most:
+        raise ApiError(400, "bad-data", f"{key} is a number from {least:g} to {most:g}")
+    return value
+
+
 def flag(request: web.Request, key: str) -> bool:
     """Tell whether `key=1` stands in the query."""
     return request.query.get(key) == "1"

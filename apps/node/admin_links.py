@@ -65,12 +65,8 @@ class LinksApi:
 
     async def list(self, _request: web.Request) -> web.Response:
         """List neighbours by name, with their queues, and the unrouted."""
-        listed = await self.listed()
+        listed = await ask_async(self._server_manager, ListNeighbours, NeighboursListed)
         return json_reply(Neighbours(listed.node, tuple(map(views.neighbour, listed.neighbours)), listed.unrouted))
-
-    async def listed(self) -> NeighboursListed:
-        """Ask ServerManager."""
-        return await ask_async(self._server_manager, ListNeighbours, NeighboursListed)
 
     async def add(self, request: web.Request) -> web.Response:
         """Register a neighbour, or give one a new address."""

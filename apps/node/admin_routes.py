@@ -19,7 +19,7 @@ class Parameter(NamedTuple):
     name: str
     about: str
     kind: type = str
-    """`str`, `int` or `bool` (written 1)."""
+    """`str`, `int`, `float` or `bool` (written 1)."""
     default: str | int | None = None
 
 
