@@ -1,0 +1,165 @@
+"""What `angarium top` shows: two looks at a node compared, and drawn. No network, no clock."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+from rich import box
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from apps.client.show import age, size
+from apps.common.output import printable
+
+FEW = 5
+"""Rows of a table that are shown even on a low screen."""
+HEAD = 9
+"""Lines of the screen that are no rows of a table."""
+_FIRST = (
+    "messages_accepted_total",
+    "messages_acknowledged_total",
+    "registrations_total",
+)
+"""These rates come first, also where they are 0."""
+
+
+class Sample(msgspec.Struct, frozen=True):
+    """One look at a node."""
+
+    at: float
+    """Monotonic seconds."""
+    status: dict[str, Any]
+    neighbours: list[dict[str, Any]]
+    queues: list[dict[str, Any]]
+    """Those with mail, the longest first; empty where the node does not tell."""
+
+
+class Picture(msgspec.Struct, frozen=True):
+    """What a look tells against the one before."""
+
+    sample: Sample
+    rates: dict[str, float] = {}
+    """Counters' growth a second, by their names without `_total`; empty if the node was started in between."""
+    cpu: float | None = None
+    """Processors in use; None where the node does not tell."""
+    trouble: str = ""
+    """Why the node could not be asked; then the sample is the last one."""
+
+    def fields(self) -> dict[str, Any]:
+        """Return what `--json` prints."""
+        status = self.sample.status
+        names = (
+            "name", "version", "uptime_seconds", "ready", "rss_bytes", "store_bytes", "users", "online", "messages",
+            "oldest_age_seconds", "alarms",
+        )  # fmt: skip
+        return {
+            **{name: status.get(name) for name in names},
+            "unrouted": status.get("gauges", {}).get("unrouted", 0),
+            "cpu": self.cpu,
+            "rates": self.rates,
+            "neighbours": self.sample.neighbours,
+            "queues": self.sample.queues,
+            "trouble": self.trouble,
+        }
+
+
+def compare(before: Sample, now: Sample) -> Picture:
+    """Return the rates between two looks; none if a counter went back, for then the node is another process."""
+    seconds = now.at - before.at
+    old, new = before.status["counters"], now.status["counters"]
+    again = before.status["pid"] != now.status["pid"] or any(new.get(name, 0) < old[name] for name in old)
+    if again or seconds <= 0:
+        return Picture(now)
+    names = [*_FIRST, *sorted(set(new) - set(_FIRST))]
+    rates = {name.removesuffix("_total"): round((new.get(name, 0) - old.get(name, 0)) / seconds, 3) for name in names}
+    was, used = before.status.get("cpu_seconds"), now.status.get("cpu_seconds")
+    cpu = None if was is None or used is None else round((used - was) / seconds, 3)
+    return Picture(now, rates, cpu)
+
+
+def drawn(picture: Picture, height: int) -> RenderableType:
+    """Return it for a screen of so many lines; text of the network is escaped and never markup."""
+    status = picture.sample.status
+    room = max(FEW, (height - HEAD - len(status["alarms"])) // 2)
+    parts: list[RenderableType] = [_head(picture), _rates(picture, room)]
+    if picture.sample.neighbours:
+        parts.append(_neighbours(picture.sample.neighbours, room // 2 or 1))
+    if picture.sample.queues:
+        parts.append(_queues(picture.sample.queues, room // 2 or 1))
+    for alarm in status["alarms"]:
+        text = f"ALARM {alarm['name']}: {alarm['text']}; {alarm['advice']}"
+        parts.append(Text(printable(text), style="bold red"))
+    if picture.trouble:
+        parts.append(Text(f"{printable(picture.trouble)}; trying again", style="bold red"))
+    return Group(*parts)
+
+
+def _head(picture: Picture) -> Text:
+    status, gauges = picture.sample.status, picture.sample.status["gauges"]
+    known = int(gauges.get("neighbours", 0))
+    online = "?" if status["online"] is None else status["online"]
+    first = [
+        f"{status['name']} {status['version']}",
+        f"up {age(status['uptime_seconds'])}",
+        "ready" if status["ready"] else "not ready",
+        f"memory {size(status['rss_bytes'])}",
+        f"store {size(status['store_bytes'])}",
+    ]
+    if picture.cpu is not None:
+        first.append(f"processor {picture.cpu:.0%}")
+    second = [
+        f"{online} of {status['users']} users online",
+        f"{status['messages']} messages wait, the oldest {age(status['oldest_age_seconds'])}",
+        f"{int(gauges.get('unrouted', 0))} without a route",
+        f"{int(gauges.get('neighbours_up', 0))} of {known} neighbours up",
+    ]
+    return Text(printable(", ".join(first)), style="bold").append("\n" + printable(", ".join(second)), style="not bold")
+
+
+def _rates(picture: Picture, room: int) -> RenderableType:
+    """Two columns of rates: those that move, and the first ones always."""
+    first = [name.removesuffix("_total") for name in _FIRST]
+    shown = [name for name in picture.rates if picture.rates[name] or name in first][: 2 * room]
+    if not shown:
+        return Text("\nno rates yet: the node has just been started", style="dim")
+    grid = _table("a second", "", "", "")
+    half = (len(shown) + 1) // 2
+    for row in range(half):
+        cells: list[str] = []
+        for name in (shown[row], *shown[row + half : row + half + 1]):
+            cells += [printable(name).replace("_", " "), f"{picture.rates[name]:,.1f}"]
+        grid.add_row(*map(Text, cells))
+    return grid
+
+
+def _neighbours(items: list[dict[str, Any]], room: int) -> Table:
+    grid = _table("neighbour", "state", "waiting", "oldest", "sent", "received")
+    for item in sorted(items, key=lambda each: (each["state"] == "up", -each["waiting"]))[:room]:
+        state = item["state"] + (f": {item['reason']}" if item.get("reason") else "")
+        oldest = item.get("oldest_age_seconds")
+        cells = (
+            item["name"], state, item["waiting"], age(oldest) if oldest else "", item["sent"], item["received"],
+        )  # fmt: skip
+        grid.add_row(*(Text(printable(str(cell))) for cell in cells))
+    return grid
+
+
+def _queues(items: list[dict[str, Any]], room: int) -> Table:
+    grid = _table("queue", "of", "waiting", "oldest", "in flight", "in doubt")
+    for item in sorted(items, key=lambda each: -each["waiting"])[:room]:
+        oldest = item.get("oldest_age_seconds")
+        cells = (
+            item["kind"], item["name"], item["waiting"], "" if oldest is None else age(oldest), item["in_flight"],
+            item["in_doubt"],
+        )  # fmt: skip
+        grid.add_row(*(Text(printable(str(cell))) for cell in cells))
+    return grid
+
+
+def _table(*columns: str) -> Table:
+    grid = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for number, column in enumerate(columns):
+        grid.add_column(column, justify="left" if number < 2 and column != "" else "right", overflow="ellipsis")
+    return grid
