@@ -185,8 +185,8 @@ class Mailroom:
             if far:
                 core.refs.server_manager.tell(RelayDeliveries(items=far))
             messages = [send for send in sends if send.message_id is not None and send.delivery > 0]
-            targets = [send.target.decode("utf-8", "backslashreplace") for send in messages]
-            outbox.steps_of(Step.SENT, [send.message_id for send in messages if send.message_id], targets)
+            devices = [core.deliveries.device_of(send.delivery) or "" for send in messages]
+            outbox.steps_of(Step.SENT, [send.message_id for send in messages if send.message_id], devices)
         if outbox.queued:
             queued, outbox.queued = tuple(outbox.queued), []
             core.refs.server_manager.tell(MessagesQueued(items=queued))
