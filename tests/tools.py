@@ -7,7 +7,7 @@ import shutil
 
 import pytest
 
-PACKAGES = {"sipp": "sip-tester", "sipsak": "sipsak", "baresip": "baresip-core"}
+PACKAGES = {"sipp": "sip-tester", "sipsak": "sipsak", "baresip": "baresip-core", "systemd-analyze": "systemd"}
 """Debian's package of each program."""
 
 
