@@ -174,8 +174,7 @@ class Router(ActorBase[RouterCommand]):
         self._heard = True
         match message:
             case NeighbourSaid():
-                for item in message.items:
-                    network.said(message.node, item, now)
+                network.heard(message.node, message.items, now)
             case NeighbourSilent():
                 for item in message.items:
                     network.silent(message.node, item, now)

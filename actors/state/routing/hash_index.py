@@ -36,15 +36,16 @@ class HashIndex:
         """Give the hashes of a node, none if it is not known."""
         return self._sets.get(node, NOTHING)
 
-    def put(self, node: NodeName, hashes: Hashes) -> None:
-        """Replace the hashes of a node."""
-        old = self.get(node)
+    def put(self, node: NodeName, hashes: Hashes) -> Hashes:
+        """Replace the hashes of a node; gives those before."""
+        old = self._sets.get(node, NOTHING)
         self._sets[node] = hashes
         if self._blocks:
             self._group(node, old, hashes)
         elif len(self._sets) >= MANY:
             for other, theirs in self._sets.items():
                 self._group(other, NOTHING, theirs)
+        return old
 
     def drop(self, node: NodeName) -> None:
         """Forget a node."""

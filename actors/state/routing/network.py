@@ -136,6 +136,19 @@ class Network:
         else:
             self._moved(((node, NodeName("")),))
 
+    def heard(self, node: NodeName, items: Iterable[RouterContent], now: float) -> None:
+        """A neighbour's Router tells several things: mostly of summaries, one for each node of the network."""
+        up = bool(self.ladder.neighbours.get(node))
+        summaries, tell = self.summaries, self.told.neighbours.append
+        for item in items:
+            if type(item) is Summary:
+                summaries.heard(node, item)
+            elif up and type(item) is SummaryWanted:
+                for part in summaries.answer(node, item):
+                    tell((node, part))
+            else:
+                self.said(node, item, now)
+
     def said(self, node: NodeName, item: RouterContent, now: float) -> None:
         """A neighbour's Router tells something."""
         match item:
@@ -199,6 +212,8 @@ class Network:
 
     def _wake_reachable(self, homes: Iterable[NodeName], now: float) -> None:
         """Messages that wait for the way to these homes are routed anew."""
+        if not len(self.wanted):
+            return
         for home in homes:
             names = self.wanted.waiting_for((home,))
             if names and self.ladder.towards(names[0], home, (), now) is not None:
@@ -253,8 +268,12 @@ class Network:
         if now < self._routes_due():
             return
         self._routes_told = now
-        for node, routes in self.nodes.take_updates(now).items():
-            self._tell(node, _in_pieces(routes))
+        pieces: dict[int, list[Routes]] = {}
+        updates = self.nodes.take_updates(now)
+        for node, routes in updates.items():
+            if id(routes) not in pieces:  # most neighbours are told the same tuple
+                pieces[id(routes)] = _in_pieces(routes)
+            self._tell(node, pieces[id(routes)])
         self.summaries.forget(self.nodes.take_forgotten())
 
     def _summaries_due(self) -> float | None:
@@ -268,7 +287,7 @@ class Network:
         return self.nodes.next_deadline()
 
     def _tell(self, node: NodeName, contents: Iterable[RouterContent]) -> None:
-        self.told.neighbours.extend((node, content) for content in contents)
+        self.told.neighbours.extend([(node, content) for content in contents])
 
     def next_deadline(self) -> float | None:
         """Tell when there is work again, None for not before something is heard."""

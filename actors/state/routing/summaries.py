@@ -155,8 +155,11 @@ class Summaries:
         """A neighbour told of its ways, and which versions it has; after `follow` with what that changed."""
         held_here = self._held
         for item in items:
+            version = item.version
+            if not 0 < version < HIGHEST:
+                continue  # most of what is told while a network starts
             held = held_here.get(item.node)
-            if held is None or item.version == held.version or not 0 < item.version < HIGHEST:
+            if held is None or version == held.version:
                 continue
             if item.node == self._me:
                 self._outdo(item.version)
@@ -168,18 +171,20 @@ class Summaries:
     def heard(self, neighbour: NodeName, summary: Summary) -> None:
         """A neighbour sent a summary, a part or a change of one."""
         node = summary.node
-        if self._has_no_room(node) or summary.version >= HIGHEST:
-            return
-        held = self._hold(node)
-        if node == self._me or summary.version <= held.version:
+        held = self._held.get(node)
+        if held is None:
+            if self._has_no_room(node) or summary.version >= HIGHEST:
+                return
+            held = self._hold(node)
+        if not held.version < summary.version < HIGHEST or node == self._me:
             return
         if summary.more or summary.part:
             self._heard_part(neighbour, held, summary)
         elif summary.base == 0:
-            self._take(neighbour, node, held, summary.version, changed(NOTHING, summary.added, b""), whole=summary)
+            self._take(neighbour, node, held, summary.version, changed(NOTHING, summary.added, b""), None, summary)
         elif summary.base == held.version:
             hashes = changed(self._index.get(node), summary.added, summary.removed)
-            self._take(neighbour, node, held, summary.version, hashes, change=summary)
+            self._take(neighbour, node, held, summary.version, hashes, summary, None)
         else:
             self._wants[node] = neighbour
 
@@ -199,7 +204,7 @@ class Summaries:
         parts.hashes |= unpack(summary.added)
         if not summary.more:
             del self._parts[summary.node]
-            self._take(neighbour, summary.node, held, summary.version, frozenset(parts.hashes))
+            self._take(neighbour, summary.node, held, summary.version, frozenset(parts.hashes), None, None)
 
     def _take(
         self,
@@ -208,24 +213,23 @@ class Summaries:
         held: _Held,
         version: int,
         hashes: Hashes,
-        *,
-        change: Summary | None = None,
-        whole: Summary | None = None,
+        change: Summary | None,
+        whole: Summary | None,
     ) -> None:
-        old = self._index.get(node)
-        self._index.put(node, hashes)
+        old = self._index.put(node, hashes)
         held.version, held.change, held.whole, held.ahead = version, change, whole, 0
         self._asked.pop(node, None)
         self._wants.pop(node, None)
         if self._watched or self._own:
             self._notice(hashes - old if old else hashes)
-        self._push(node, held, neighbour)
+        if held.followers:
+            self._push(node, held, neighbour)
 
     def _notice(self, new: Hashes) -> None:
-        if not self._watched.keys().isdisjoint(new):
+        if self._watched and not self._watched.keys().isdisjoint(new):
             for value in self._watched.keys() & new:
                 self._hits.update(self._watched[value])
-        if not self._own.keys().isdisjoint(new):
+        if self._own and not self._own.keys().isdisjoint(new):
             for value in self._own.keys() & new:
                 self._clashes.update(dict.fromkeys(_names(self._own[value])))
 
@@ -239,21 +243,28 @@ class Summaries:
 
     def answer(self, neighbour: NodeName, wanted: SummaryWanted) -> tuple[Summary, ...]:
         """Give a neighbour what it lacks of a node's summary, in parts; from now on it is told of changes."""
-        if self._has_no_room(wanted.node) or wanted.have >= HIGHEST:
+        node, have = wanted.node, wanted.have
+        held = self._held.get(node)
+        if have >= HIGHEST or (held is None and self._has_no_room(node)):
             return ()
-        held = self._hold(wanted.node)
+        held = held or self._hold(node)
         if neighbour not in held.followers:
             held.followers = (*held.followers, neighbour)
-        if wanted.node == self._me:
-            self._outdo(wanted.have)
-        elif wanted.have > max(held.version, held.ahead):
-            held.ahead = wanted.have  # the node itself must hear of it
-            self._wants.setdefault(wanted.node, NodeName(""))
-        if wanted.have >= held.version:
+        if have >= held.version:
+            self._heard_of_more(node, held, have)
+        if have >= held.version:
             return ()
-        if held.change is not None and held.change.base == wanted.have:
+        if held.change is not None and held.change.base == have:
             return (held.change,)
-        return self._parts_of(wanted.node, held)
+        return self._parts_of(node, held)
+
+    def _heard_of_more(self, node: NodeName, held: _Held, version: int) -> None:
+        """Somebody has a version that is perhaps not here."""
+        if node == self._me:
+            self._outdo(version)
+        elif version > max(held.version, held.ahead):
+            held.ahead = version  # the node itself must hear of it
+            self._wants.setdefault(node, NodeName(""))
 
     def silent(self, neighbour: NodeName, items: Iterable[SummaryContent]) -> None:
         """These perhaps did not reach a neighbour that is up: they are sent again, as they stand now."""
