@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import os
+import sys
 import threading
 import time
 from collections.abc import Iterator
 
 import pytest
 from pykka import ActorRegistry
+
+# Hundreds of nodes are started: without their bytecode kept, each would take twice as long to begin with.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 
 GRACE = 2.0
 """Seconds that threads and actors which were told to stop may take, all together."""
