@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
 import msgspec
 
 from actors.client_manager.core import Core, Question
+from actors.client_manager.imports import Imports
 from actors.client_manager.intake import ending_of
 from actors.client_manager.registrations import Registrations
 from actors.messages.client_manager import (
@@ -42,8 +43,8 @@ class SavingAccounts(NamedTuple):
     reply_to: Ref[CommandDone]
     request: int
     accounts: tuple[Account, ...]
-    fresh: bool = False
-    """Not every other node could be asked whether it has him."""
+    unsure: Collection[UserName] = ()
+    """Those of whom not every other node could be asked whether it has them."""
     detail: str = ""
 
 
@@ -71,6 +72,7 @@ class Accounts:
     def __init__(self, core: Core, registrations: Registrations) -> None:
         self._core = core
         self._registrations = registrations
+        self._imports = Imports(core, self._create_many)
         self._emptied: list[RemoveUser] = []
 
     def add(self, command: AddUser) -> None:
@@ -120,7 +122,9 @@ class Accounts:
     def _create(self, command: AddUser, *, sure: bool = True) -> None:
         account = self._account(command.name, command.ha1_md5, command.ha1_sha256)
         detail = "" if sure else "not every other node could be asked whether it has this user"
-        self._save(SavingAccounts(command.reply_to, command.request, (account,), fresh=not sure, detail=detail))
+        self._save(
+            SavingAccounts(command.reply_to, command.request, (account,), () if sure else (command.name,), detail)
+        )
 
     def _account(self, name: UserName, md5: str, sha256: str) -> Account:
         known = self._core.registry.get(name)
@@ -129,20 +133,12 @@ class Accounts:
 
     def add_many(self, command: AddUsers) -> None:
         """Create or replace accounts in one commit."""
-        core = self._core
-        for name, _, _ in command.items:
-            absent = core.registry.absent(name)
-            detail = f"{name} lives at {absent.home or absent.coming_from}" if absent is not None else ""
-            known = core.registry.get(name)
-            if name in core.removing:
-                detail = f"{name} is just being removed; try again"
-            elif name in core.moving or (known is not None and known.account.coming_from):
-                detail = f"{name} is just moving; try again"
-            if detail:
-                command.reply_to.tell(CommandDone(request=command.request, error="refused", detail=detail))
-                return
-        accounts = [self._account(*item) for item in command.items if item[0] != POSTMASTER]
-        self._save(SavingAccounts(command.reply_to, command.request, tuple(accounts)))
+        self._imports.add(command)
+
+    def _create_many(self, command: AddUsers, unsure: Collection[UserName]) -> None:
+        accounts = tuple([self._account(*item) for item in command.items if item[0] != POSTMASTER])
+        detail = f"not every other node could be asked whether it has {len(unsure)} of them" if unsure else ""
+        self._save(SavingAccounts(command.reply_to, command.request, accounts, frozenset(unsure), detail))
 
     def _save(self, what: SavingAccounts) -> None:
         core = self._core
@@ -156,7 +152,8 @@ class Accounts:
             if account.has_password:
                 self._drop_unproved(account.name)
             core.registry.put_account(account)
-        core.claim(what.accounts, fresh=what.fresh)
+        core.claim([account for account in what.accounts if account.name not in what.unsure])
+        core.claim([account for account in what.accounts if account.name in what.unsure], fresh=True)
         what.reply_to.tell(CommandDone(request=what.request, detail=what.detail))
 
     def _drop_unproved(self, name: UserName) -> None:

@@ -162,8 +162,15 @@ def import_users(file: Path, data: Path | None, admin: str | None, realm: str | 
     with offline.node(data, admin, create=True, realm=realm) as node:
         node_realm = str(node.get("status")["realm"])
         batches = [pairs[start : start + BATCH] for start in range(0, len(pairs), BATCH)]
+        done = 0
         for batch in progress(batches, label="Importing", length=len(batches)):
-            node.post("users", "import", body={"users": list(hashed(batch, node_realm))}, timeout=TIMEOUT)
+            try:
+                node.post("users", "import", body={"users": list(hashed(batch, node_realm))}, timeout=TIMEOUT)
+            except Failure:
+                if done:
+                    say(f"the first {done} users of {file} are imported, the others are not")
+                raise
+            done += len(batch)
     say(f"imported {len(pairs)} users; see them with: angarium user list")
 
 

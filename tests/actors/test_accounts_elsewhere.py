@@ -22,6 +22,9 @@ from actors.messages.router import Claim, FindNames, Found, NamesAreGone, NamesA
 from actors.messages.server_manager import AnswerRelays, AskFar
 from actors.messages.storage import AccountSaved, MessagesStored, SaveAccounts, SettleMove, StoreItem, StoreMessages
 from actors.model import Account, Envelope, MessageId, NodeName, Proof, Seconds, StoredMessage, UserName, mailbox_queue
+from actors.testing import Probe
+from apps.simulated.network import Network
+from apps.simulated.shapes import line
 from tests.actors.bench import contact
 from tests.actors.roaming import HOME, Node
 
@@ -184,6 +187,71 @@ def test_a_name_that_nobody_could_be_asked_about_is_given_and_looked_for_again(n
     node.roads.others = Found.UNKNOWN
     assert node.add_user("emil").detail == ""
     assert [told.fresh for told in node.roads.of(NamesAreOurs) if told.names == ("emil",)] == [False]
+
+
+def import_users(node: Node, *names: str) -> CommandDone:
+    """Import users without passwords."""
+    items = tuple((UserName(name), "", "") for name in names)
+    done = node.ask(lambda reply: AddUsers(reply_to=reply, request=2, items=items), CommandDone)
+    assert isinstance(done, CommandDone)
+    return done
+
+
+def test_an_import_takes_no_name_that_another_node_has_and_says_which(node: Node) -> None:
+    node.roads.homes |= {"dora": C, "emil": HOME}
+    done = import_users(node, "anna", "dora", *(f"u{number}" for number in range(70)), "emil")
+    assert done.error == "exists"
+    assert done.detail.endswith("of these names: dora (at c), emil (at h)")
+    assert [len(asked.names) for asked in node.roads.of(FindNames)] == [32, 32, 9]
+    assert all(asked.search and asked.elsewhere for asked in node.roads.of(FindNames))
+    assert listed(node) == ["coming"]
+
+
+def test_a_long_list_of_names_is_cut(node: Node) -> None:
+    node.roads.homes |= {f"u{number}": C for number in range(25)}
+    done = import_users(node, *(f"u{number}" for number in range(25)))
+    assert done.detail.endswith("u19 (at c), and 5 more")
+    many = import_users(node, "gone", "coming", "ready")
+    assert many.error == "refused"
+    assert many.detail == "gone lives at c, coming is just moving (try again), ready lives at c"
+
+
+def test_an_import_asks_about_new_names_only(node: Node) -> None:
+    assert import_users(node, "anna", "postmaster").error == ""
+    node.roads.heard.clear()
+    assert import_users(node, "anna", "berta").error == ""
+    assert [asked.names for asked in node.roads.of(FindNames)] == [("berta",)]
+    assert [(told.names, told.fresh) for told in node.roads.of(NamesAreOurs)] == [(("anna", "berta"), False)]
+
+
+def test_an_import_that_nobody_answers_asks_no_more_and_looks_later(node: Node) -> None:
+    node.roads.others = Found.INCOMPLETE
+    names = [f"u{number:02d}" for number in range(80)]
+    done = import_users(node, *names)
+    assert (done.error, "80 of them" in done.detail) == ("", True)
+    assert len(node.roads.of(FindNames)) == 1
+    fresh = [told.names for told in node.roads.of(NamesAreOurs) if told.fresh]
+    assert fresh == [tuple(names)]
+    assert len(listed(node)) == 81
+
+
+def test_an_import_finds_the_one_name_of_many_that_is_taken() -> None:
+    with Network(3, links=line("ab"), open_mode=False) as net:
+        net.start()
+        net.user("u170", "b", "secret")
+
+        def imported(first: int) -> CommandDone:
+            reply: Probe = Probe("importer")
+            items = tuple((UserName(f"u{first + number}"), "x", "y") for number in range(200))
+            net.node("a").client_manager.tell(AddUsers(reply, 1, items))
+            net.run_until(lambda: bool(reply.messages), 60.0)
+            (done,) = reply.messages
+            assert isinstance(done, CommandDone)
+            return done
+
+        taken = imported(0)
+        assert (taken.error, taken.detail.rpartition(": ")[2]) == ("exists", "u170 (at b)")
+        assert imported(171) == CommandDone(1)  # all could be asked about
 
 
 def test_a_new_password_keeps_the_claim(node: Node) -> None:

@@ -79,6 +79,8 @@ class Lookout:
     def _may_ask(self, question: FindNames, now: float) -> bool:
         if not question.search or not self._may_search or self.questions.full:
             return False
+        if question.elsewhere:
+            return True  # an operator's, who adds users
         return self._strangers.charge(UserName(""), now) <= self._settings.search_seconds
 
     def _known(self, name: UserName, question: FindNames, now: float) -> NameAnswer | None:
