@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from apps.monitor.source import NodeSource
 from apps.monitor.state import Trouble, troubles
 from apps.monitor.targets import Target
-from apps.monitor.view import NodeView
+from apps.monitor.view import Latencies, NodeView
 
 
 class Console:
@@ -15,7 +15,8 @@ class Console:
 
     def __init__(self, targets: Iterable[Target], token: str = "") -> None:
         """Take where the nodes are; nothing is opened yet."""
-        self.sources: Sequence[NodeSource] = tuple(NodeSource(target, token) for target in targets)
+        latencies = Latencies()
+        self.sources: Sequence[NodeSource] = tuple(NodeSource(target, token, latencies=latencies) for target in targets)
 
     async def start(self) -> None:
         """Begin to follow all nodes."""

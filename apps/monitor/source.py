@@ -20,7 +20,7 @@ from yarl import URL
 from apps.common.unix_socket import short_path
 from apps.monitor import frames
 from apps.monitor.targets import Target
-from apps.monitor.view import NodeView
+from apps.monitor.view import Latencies, NodeView
 
 LARGEST_FRAME = 8 * 1024 * 1024
 TIMEOUT = 10.0
@@ -29,6 +29,7 @@ MOVE_TIMEOUT = 65.0
 """Seconds for a move: the mailbox travels."""
 USERS_EVERY = 2.0
 USERS_SHOWN = 40
+EVENTS_BEFORE = 50
 FIRST_LINES = 200
 """Lines of the log that a page begins with."""
 EXTRAS = ("steps", "logs", "users")
@@ -61,10 +62,12 @@ class Backoff:
 class NodeSource:
     """One node: `view` is what it told; use it in one event loop, between `start` and `stop`."""
 
-    def __init__(self, target: Target, token: str = "", *, first_wait: float = 0.25) -> None:
+    def __init__(
+        self, target: Target, token: str = "", *, latencies: Latencies | None = None, first_wait: float = 0.25
+    ) -> None:
         """Take where the node is; nothing is opened yet."""
         self.target = target
-        self.view = NodeView(target.label)
+        self.view = NodeView(target.label, latencies)
         self._token = token
         self._first_wait = first_wait
         self._wanted: Counter[str] = Counter()
@@ -144,9 +147,9 @@ class NodeSource:
                 if message.type is not aiohttp.WSMsgType.TEXT:
                     break
                 backoff.succeeded()
-                if topics == "logs" and not known:
+                if not known:
                     known = True
-                    await self._lines_before()
+                    await self._what_was_before(topics)
                 self._take(message.data, main)
 
     def _take(self, text: str, main: bool) -> None:
@@ -158,6 +161,23 @@ class NodeSource:
         # The greeting and the alarms come on each connection; the main one alone tells whether the node is there.
         if main or isinstance(frame, frames.Steps | frames.Log | frames.Dropped):
             self.view.take(frame)
+
+    async def _what_was_before(self, topics: str) -> None:
+        if topics == "logs":
+            await self._lines_before()
+        elif topics != "steps" and not self.view.events.count:
+            await self._events_before()
+
+    async def _events_before(self) -> None:
+        try:
+            answer = await self.get("events", limit=EVENTS_BEFORE)
+            events = msgspec.convert([{**item, "type": "event"} for item in answer["events"]], list[frames.Event])
+        except (NodeError, msgspec.ValidationError, KeyError, TypeError):
+            # The page shows what comes from now on.
+            self.view.misread += 1
+            return
+        for event in events:
+            self.view.events.add(event)
 
     async def _lines_before(self) -> None:
         try:

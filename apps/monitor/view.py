@@ -75,10 +75,30 @@ class Tail(Generic[T]):
         return list(self._items)[len(self._items) - new :]
 
 
+class Latencies:
+    """Times from acceptance to acknowledgement, over all nodes of a console: a message crosses several."""
+
+    def __init__(self, most: int = PENDING) -> None:
+        """Remember at most so many messages on their way."""
+        self._most = most
+        self._accepted: OrderedDict[str, float] = OrderedDict()
+
+    def take(self, sample: Sample) -> float | None:
+        """Hear of a step; the first acknowledgement of a message whose acceptance was seen gives the time."""
+        if sample.step == "accepted":
+            self._accepted[sample.id] = sample.at
+            if len(self._accepted) > self._most:
+                self._accepted.popitem(last=False)
+        elif sample.step == "acknowledged":
+            accepted = self._accepted.pop(sample.id, None)
+            return None if accepted is None else max(0.0, sample.at - accepted)
+        return None
+
+
 class NodeView:
     """One node as the console knows it; only `NodeSource` writes here."""
 
-    def __init__(self, label: str) -> None:
+    def __init__(self, label: str, latencies: Latencies | None = None) -> None:
         """Begin with nothing but where the node is looked for."""
         self.label = label
         self.name = ""
@@ -99,7 +119,7 @@ class NodeView:
         """Frames of a form this console does not know."""
         self.last_line = 0
         """Number of the newest line of its log."""
-        self._accepted: OrderedDict[str, float] = OrderedDict()
+        self._on_the_way = latencies or Latencies()
         self._latencies: list[float] = []
 
     @property
@@ -160,17 +180,9 @@ class NodeView:
             if steps.steps.get(step):
                 self.flows.add(Flow(step, "", steps.steps[step]))
         for sample in steps.samples:
-            self._sample(sample)
-
-    def _sample(self, sample: Sample) -> None:
-        if sample.step == "accepted":
-            self._accepted[sample.id] = sample.at
-            if len(self._accepted) > PENDING:
-                self._accepted.popitem(last=False)
-        elif sample.step == "acknowledged":
-            accepted = self._accepted.pop(sample.id, None)
-            if accepted is not None and len(self._latencies) < PENDING:
-                self._latencies.append(max(0.0, sample.at - accepted))
+            passed = self._on_the_way.take(sample)
+            if passed is not None and len(self._latencies) < PENDING:
+                self._latencies.append(passed)
 
 
 def point(before: Stats | None, now: Stats, latency: float | None) -> Point:

@@ -95,7 +95,6 @@ def page_frame(console: Console, title: str, *, wants: Iterable[str] = (), path:
     client.on_delete(lambda: console.unwant(wanted))
     ui.page_title(f"{title} · Angarium")
     ui.add_css(STYLE)
-    ui.colors(primary="#0f766e", secondary="#475467", negative="#b42318", warning="#b54708", positive="#027a48")
     _head(title, path)
     alarms = ui.element("section").classes("alarms").props('aria-label="Alarms" role="alert"')
     with ui.element("main").classes("page").props("id=content tabindex=-1"):

@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import base64
-import time
 from urllib.parse import quote
 
 import msgspec
 from nicegui import ui
 
 from apps.client.ladder import svg
-from apps.common.journey import Journey
+from apps.common.journey import Journey, TracedStep
 from apps.common.output import printable
 from apps.monitor.console import Console
-from apps.monitor.pages.parts import NodeChoice, field, hint
+from apps.monitor.pages.parts import NodeChoice, clock, field, hint
 from apps.monitor.source import NodeError
 from apps.monitor.web import page_frame
 
 LONGEST_ID = 200
 MOST_STEPS = 200
+ANSWERS = ("answered", "acknowledged")
 TIMEOUT = 15.0
 """Seconds; the asked node itself gives the others 5."""
 
@@ -45,7 +45,7 @@ def _page(console: Console, wanted: str) -> None:
                 box.set_value(wanted)
                 box.on("keydown.enter", lambda: _go(box))
                 ui.button("Find", on_click=lambda: _go(box)).props("unelevated color=primary")
-            hint("Any node will do: it asks the others. `send` prints the id, and the log has it on each line.")
+            hint("Any node will do: it asks the others. The sender was told the id, and lines of the log have it.")
         answer = ui.element("div").classes("rows").style("gap: 18px")
         if wanted:
 
@@ -101,11 +101,12 @@ def _steps(told: Journey) -> None:
             hint("No node remembers steps of it.")
         for step in told.steps[:MOST_STEPS]:
             with ui.element("div").classes("step"):
-                ui.label(
-                    f"{time.strftime('%H:%M:%S', time.localtime(step.at))}.{int(step.at * 1000) % 1000:03d}"
-                ).classes("event-at")
+                ui.label(f"{clock(step.at)}.{int(step.at * 1000) % 1000:03d}").classes("event-at")
                 ui.label(printable(step.node)).classes("event-node")
                 ui.label(printable(step.step)).classes("event-kind")
-                ui.label(
-                    printable(" ".join(part for part in (step.to and f"to {step.to}", step.detail) if part))
-                ).classes("wrap")
+                ui.label(printable(_words(step))).classes("wrap")
+
+
+def _words(step: TracedStep) -> str:
+    way = f"{'by' if step.step in ANSWERS else 'to'} {step.to}" if step.to else ""
+    return " ".join(part for part in (way, "" if step.detail == step.to else step.detail) if part)

@@ -111,7 +111,7 @@ class NeighboursPage:
                     ui.label(printable(item.reason)).classes("row-sub")
             with ui.element("div").classes("row-actions"):
                 button = ui.button("Remove", on_click=lambda: self._confirm(item.name))
-                button.props("flat dense size=sm color=negative")
+                button.props("flat dense color=negative")
                 button.props["aria-label"] = f"Remove {printable(item.name)}"
 
     def _confirm(self, name: str) -> None:
@@ -132,7 +132,7 @@ class NeighboursPage:
     def _form(self) -> None:
         ui.label("Add a neighbour").classes("card-title")
         with ui.element("div").classes("bar"):
-            name, address = field("Name"), field("Address", placeholder="tcp://127.0.0.1:5070")
+            name, address = field("Name"), field("Address, tcp://HOST:PORT")
 
             async def submit() -> None:
                 body: dict[str, Any] = {"name": name.value or "", "address": address.value or ""}

@@ -39,16 +39,19 @@ export default {
   props: { nodes: Array, links: Array, words: String },
   data: () => ({ width: 800, height: 420, W: WIDTH, H: HEIGHT }),
   computed: {
+    isLine() { return this.links.length < this.nodes.length; },
     narrow() { return this.width < 600; },
     spots() {
-      return this.nodes.map((node) => {
+      return this.nodes.map((node, index) => {
         // On a narrow screen the picture is turned: what stood beside stands below.
         const [x, y] = this.narrow ? [node.y, node.x] : [node.x, node.y];
         const beside = this.narrow && this.nodes.length <= 6;
-        const left = beside ? WIDTH / 2 + 10 : x * (this.width - WIDTH - 16) + WIDTH / 2 + 8;
+        // Few of them stand below each other, with their users beside them; round a ring each second one to the right.
+        const left = beside ? WIDTH / 2 + 4 + (this.isLine || index % 2 === 0 ? 0 : 56) : x * (this.width - WIDTH - 16) + WIDTH / 2 + 8;
+        const top = beside ? (index + 0.5) * this.height / this.nodes.length - 10 : y * (this.height - 60) + 20;
         const line = node.condition === "up" ? node.waiting.toLocaleString("en") + " waiting"
           : node.condition === "away" ? "no answer" : "not watched";
-        return { ...node, line, px: beside ? left + (y > 0.5 ? 8 : 0) : left, py: y * (this.height - 60) + 20,
+        return { ...node, line, px: left, py: top,
           ux: beside ? WIDTH / 2 + 12 : -WIDTH / 2 + 14, uy: beside ? -HEIGHT / 2 + 10 : HEIGHT / 2 + 20,
           aria: [node.name, line, node.note, node.users.map((u) => u.name + (u.online ? " online" : " away")).join(", ")]
             .filter(Boolean).join("; ") };
@@ -77,7 +80,7 @@ export default {
       this.width = Math.max(280, this.$refs.box.clientWidth);
       const count = this.nodes.length;
       this.height = this.width < 600 ? Math.max(300, Math.min(count, 12) * 130)
-        : count <= 3 ? 320 : Math.min(680, 380 + count * 14);
+        : count <= 3 ? 260 : Math.min(680, 380 + count * 14);
     },
     // flows: [[from, to, messages], ...]; to "" is a pulse at the node itself.
     move(flows) {

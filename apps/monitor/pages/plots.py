@@ -44,8 +44,8 @@ def add(console: Console) -> None:
                         ui.label(unit).classes("hint")
                         charts.append(ui.echart(options(()), renderer="canvas").classes("plot"))
             ui.label(
-                "Latency is of messages that this console saw accepted and acknowledged by the same node while a page "
-                "with moving messages was open."
+                "Latency is of messages that this console saw accepted and acknowledged, by the clocks of the nodes, "
+                "while this page or the picture of the network was open."
             ).classes("hint")
 
             def draw() -> None:

@@ -149,7 +149,7 @@ class UsersPage:
     def _form_client(self) -> None:
         with _form("Register a client"):
             name = field("User")
-            contact = field("Contact", placeholder="sip:alice@127.0.0.1:5062")
+            contact = field("Contact, as sip:alice@127.0.0.1:5062")
             expires = ui.number(label="For seconds", value=3600, min=1, precision=0)
             expires.props('outlined dense aria-label="For seconds"').classes("field")
             hint("For a phone that does not register itself: mail goes to this address over UDP.")
@@ -210,5 +210,5 @@ def _submit(text: str, action: Callable[[], Awaitable[None]], last: ui.input) ->
 
 
 def _small(text: str, action: Callable[[], Awaitable[None] | None], spoken: str, *, danger: bool = False) -> None:
-    button = ui.button(text, on_click=action).props(f"flat dense size=sm color={'negative' if danger else 'primary'}")
+    button = ui.button(text, on_click=action).props(f"flat dense color={'negative' if danger else 'primary'}")
     button.props["aria-label"] = spoken
