@@ -73,7 +73,9 @@ class Traffic:
         kind = kind_of(request.content)
         self.requests[kind] += 1
         if isinstance(request.content, Talk):
-            self.contents.update(kind_of(item) for item in request.content.items)
+            one_of = {type(item): item for item in request.content.items}
+            for found, count in Counter(map(type, request.content.items)).items():
+                self.contents[kind_of(one_of[found])] += count
         else:
             self.contents[kind] += 1
         if self.measuring:
