@@ -20,6 +20,7 @@ from actors.messages.storage import (
     FindAccepted,
     FindExpired,
     ForgetNeighbour,
+    MailboxesRead,
     MessagesAcknowledged,
     MessagesMoved,
     MessagesStored,
@@ -30,6 +31,7 @@ from actors.messages.storage import (
     NeighboursRead,
     OpenStore,
     QueueRead,
+    ReadMailboxes,
     ReadMessageState,
     ReadNeighbours,
     ReadQueue,
@@ -78,6 +80,7 @@ Read = (
     | ReadQueue
     | FindExpired
     | ReadNeighbours
+    | ReadMailboxes
     | ReadUsers
     | ReadMoreUsers
     | ReadUser
@@ -166,6 +169,7 @@ class Storage(ActorBase[Command]):
                 | ReadQueue()
                 | FindExpired()
                 | ReadNeighbours()
+                | ReadMailboxes()
                 | ReadUsers()
                 | ReadUser()
                 | OpenStore()
@@ -296,6 +300,8 @@ class Storage(ActorBase[Command]):
                 message.reply_to.tell(ExpiredFound(request, expired))
             case ReadNeighbours():
                 message.reply_to.tell(NeighboursRead(request, *store.read_neighbours()))
+            case ReadMailboxes():
+                message.reply_to.tell(MailboxesRead(request, *store.read_mailboxes(message.after, message.limit)))
             case ReadUsers():
                 self._read_users(message.reply_to, request, UserName(""))
             case ReadMoreUsers():

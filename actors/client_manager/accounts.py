@@ -16,17 +16,14 @@ from actors.messages.client_manager import (
     AddUsers,
     CommandDone,
     ForgetDevice,
-    ListUsers,
     RemoveUser,
-    UserInfo,
-    UsersListed,
 )
 from actors.messages.monitor import ClearAlarm
 from actors.messages.router import FindNames, Found, NamesAreGone, NamesFound
 from actors.messages.storage import ReadQueue, RemoveAccount, SaveAccounts, SaveRegistration
 from actors.model import POSTMASTER, Account, DeviceKey, End, Seq, StoredMessage, UserName, mailbox_queue
 from actors.ref import Ref
-from actors.state.client_registry import GUEST, UserRecord
+from actors.state.client_registry import GUEST
 from actors.state.registrar import UNSAVED
 
 REMOVAL_BATCH = 200
@@ -251,7 +248,7 @@ class Accounts:
         self._registrations.reread(command.name)
         self._done(command, f"the store failed: {reason}")
 
-    # Devices and lists.
+    # Devices.
 
     def forget_device(self, command: ForgetDevice) -> None:
         """Forget a device: what waits for it alone goes."""
@@ -282,33 +279,6 @@ class Accounts:
         """The device stays."""
         self._registrations.reread(what.command.user)
         self._done(what.command, f"the store failed: {reason}")
-
-    def list(self, command: ListUsers) -> None:
-        """List users by name."""
-        core = self._core
-        names = [UserName(command.name)] if command.name else core.registry.names(command.after, command.limit)
-        records = [(name, core.registry.get(name)) for name in names]
-        users = tuple(self._info(name, record) for name, record in records if record is not None)
-        absent = core.registry.absent(UserName(command.name))
-        if absent is not None and absent.home:
-            users = (UserInfo(absent.name, absent.has_password, False, (), 0, home=absent.home),)
-        command.reply_to.tell(
-            UsersListed(request=command.request, users=users, total=len(core.registry), node_time=core.node_time())
-        )
-
-    def _info(self, name: UserName, record: UserRecord) -> UserInfo:
-        core = self._core
-        devices = tuple(
-            msgspec.structs.replace(device, cursor=core.deliveries.cursor(name, device))
-            for device in record.devices.values()
-        )
-        return UserInfo(
-            name=name,
-            has_password=record.account.has_password,
-            online=any(True for _ in record.bindings(core.node_time())),
-            devices=devices,
-            in_flight=core.deliveries.in_flight(name),
-        )
 
     def _done(self, command: AddUser | RemoveUser | ForgetDevice, error: str = "", detail: str = "") -> None:
         command.reply_to.tell(CommandDone(request=command.request, error=error, detail=detail))

@@ -14,6 +14,7 @@ from actors.client_manager.far import Far
 from actors.client_manager.intake import Ended, Intake, LookingUp, Routing, Storing
 from actors.client_manager.mailroom import Acknowledging, Mailroom, Reading
 from actors.client_manager.moves import Moves
+from actors.client_manager.operator_bindings import OperatorBindings
 from actors.client_manager.questions import Questions
 from actors.client_manager.recovery import Recovery
 from actors.client_manager.registrations import Registrations, Saving
@@ -25,12 +26,14 @@ from actors.messages.client_manager import (
     ClaimConflicts,
     ClientManagerCommand,
     DeliveriesEnded,
+    DeregisterContacts,
     FlowsClosed,
     FlowsSeen,
     ForgetDevice,
     ListUsers,
     MailStored,
     MoveUser,
+    RegisterContact,
     RegisterContacts,
     RelaysArrived,
     RemoveUser,
@@ -100,7 +103,8 @@ class ClientManager(ActorBase[ClientManagerCommand]):
         self._moves = Moves(self._core, self._registrations)
         self._far = Far(self._core, self._registrations, edge_deliveries, self._moves.serve)
         self._accounts = Accounts(self._core, self._registrations)
-        self._starting = Starting(self._core, self._registrations, self._accounts)
+        self._operator_bindings = OperatorBindings(self._core, self._registrations)
+        self._starting = Starting(self._core, self._registrations)
         self._recovery = Recovery(
             self._core,
             starting=self._starting,
@@ -163,6 +167,10 @@ class ClientManager(ActorBase[ClientManagerCommand]):
                 self._accounts.remove(message)
             case ForgetDevice():
                 self._accounts.forget_device(message)
+            case RegisterContact():
+                self._operator_bindings.register(message)
+            case DeregisterContacts():
+                self._operator_bindings.deregister(message)
             case ListUsers():
                 self._starting.list(message)
             case AccountSaved():
@@ -328,7 +336,7 @@ class ClientManager(ActorBase[ClientManagerCommand]):
         core, outbox = self._core, self._core.outbox
         self._mailroom.flush()
         if outbox.answers:
-            answers, outbox.answers = self._far.take(outbox.answers), []
+            answers, outbox.answers = self._operator_bindings.take(self._far.take(outbox.answers)), []
             if answers:
                 core.refs.sip_adapter.tell(AnswerRequests(items=tuple(answers)))
         if outbox.relays:

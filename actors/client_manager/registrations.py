@@ -82,9 +82,10 @@ class Registrations:
             challenge = core.admission.challenge(request.transaction, request.flow, now, stale=True)
             core.outbox.answers.append(challenge)
         else:
-            self._apply(request)
+            self.apply(request)
 
-    def _apply(self, request: Registration) -> None:
+    def apply(self, request: Registration) -> None:
+        """Do what a proved REGISTER asks."""
         core = self._core
         if request.user in core.removing:
             core.answer(request.transaction, 503, "This user is just being removed")
@@ -282,7 +283,7 @@ class Registrations:
             self.loaded(user)
             core.claim((user.account,))
         for request in self._deferred.pop(name, ()):
-            self._apply(request)
+            self.apply(request)
 
     def read_failed(self, what: Rereading) -> None:
         """The store failed on this too: who waits for it is told, and it is asked again."""

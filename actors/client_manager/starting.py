@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from actors.client_manager.accounts import Accounts
+from actors.client_manager import listing
 from actors.client_manager.core import Core
 from actors.client_manager.registrations import Registrations
 from actors.messages.client_manager import ListUsers
@@ -27,10 +27,9 @@ class Loading(NamedTuple):
 class Starting:
     """Opens the store, reads all users, then answers who asked meanwhile."""
 
-    def __init__(self, core: Core, registrations: Registrations, accounts: Accounts) -> None:
+    def __init__(self, core: Core, registrations: Registrations) -> None:
         self._core = core
         self._registrations = registrations
-        self._accounts = accounts
         self.loaded = False
         """Everybody is known: from now on time counts."""
         self._loading = 0
@@ -90,11 +89,11 @@ class Starting:
             self.loaded = True
             deferred, self._deferred = self._deferred, []
             for question in deferred:
-                self._accounts.list(question)
+                listing.answer(self._core, question)
 
     def list(self, question: ListUsers) -> None:
         """Answer once everybody is loaded: the composition waits for this before it opens the network."""
         if self.loaded:
-            self._accounts.list(question)
+            listing.answer(self._core, question)
         else:
             self._deferred.append(question)

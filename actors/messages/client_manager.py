@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from actors.messages.lifecycle import CommandFailed, Ping, Wake
 from actors.messages.links import RelayContent
-from actors.messages.requests import Registration, StateQuestion, Submission
+from actors.messages.requests import ContactItem, Registration, StateQuestion, Submission
 from actors.messages.router import Claim, MessagesRouted, NamesFound
 from actors.messages.server_manager import FarAnswered
 from actors.messages.storage import (
@@ -109,6 +109,29 @@ class ForgetDevice(Value, frozen=True, gc=False):
     device: str
 
 
+class RegisterContact(Value, frozen=True, gc=False):
+    """Bind a contact for a phone that does not register itself; the user exists, or is made in open mode."""
+
+    reply_to: Ref[CommandDone]
+    request: int
+    user: UserName
+    contact: ContactItem
+    flow: Flow
+    """Where the phone is, and the listener it is reached from."""
+    aor_host: str
+    """host[:port] that this node is called by towards the phone."""
+
+
+class DeregisterContacts(Value, frozen=True, gc=False):
+    """End bindings of a user, as if his phones had deregistered; the devices stay, and their mail waits."""
+
+    reply_to: Ref[CommandDone]
+    request: int
+    user: UserName
+    contact: bytes = b""
+    """Only this one; empty: all."""
+
+
 class ListUsers(Value, frozen=True, gc=False):
     """List users whose name is greater than `after`, at most `limit`, with what is known of each."""
 
@@ -118,6 +141,12 @@ class ListUsers(Value, frozen=True, gc=False):
     limit: int = 1000
     name: str = ""
     """Only this one."""
+    names: tuple[UserName, ...] = ()
+    """Only these."""
+    part: str = ""
+    """Only those whose name holds this, whatever the case."""
+    online: bool = False
+    """Only those who can be reached now."""
 
 
 class CommandDone(Value, frozen=True, gc=False):
@@ -146,7 +175,10 @@ class UsersListed(Value, frozen=True, gc=False):
     request: int
     users: tuple[UserInfo, ...]
     total: int
+    """Of all users here."""
     node_time: float
+    reached: str = ""
+    """With `part` or `online`: the last name looked at, if there are more behind it; empty at the end."""
 
 
 class MailStored(Value, frozen=True, gc=False):
@@ -217,6 +249,8 @@ ClientManagerCommand = (
     | AddUsers
     | RemoveUser
     | ForgetDevice
+    | RegisterContact
+    | DeregisterContacts
     | ListUsers
     | CommandFailed
     | Wake

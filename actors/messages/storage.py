@@ -402,11 +402,30 @@ class ReadNeighbours(Value, frozen=True, gc=False):
 
 
 class QueueSize(Value, frozen=True, gc=False):
-    """How many messages stand in a queue that is no mailbox, and since when (wall-clock seconds of acceptance)."""
+    """How many messages stand in a queue, and since when (wall-clock seconds of acceptance)."""
 
     queue: QueueName
     messages: int
     oldest: float
+
+
+class ReadMailboxes(Value, frozen=True, gc=False):
+    """Which mailboxes have mail?"""
+
+    reply_to: Ref[MailboxesRead | CommandFailed]
+    request: int
+    after: UserName = UserName("")
+    """Only those of users with a greater name."""
+    limit: int = 100
+
+
+class MailboxesRead(Value, frozen=True, gc=False):
+    """Mailboxes that are not empty, by name."""
+
+    request: int
+    mailboxes: tuple[QueueSize, ...]
+    more: bool
+    """There are more behind the last."""
 
 
 class NeighboursRead(Value, frozen=True, gc=False):
@@ -495,6 +514,7 @@ StorageCommand = (
     | SaveNeighbour
     | ForgetNeighbour
     | ReadNeighbours
+    | ReadMailboxes
     | ReadUsers
     | ReadUser
     | OpenStore

@@ -161,6 +161,12 @@ class Store(Protocol):
     def read_neighbours(self) -> tuple[tuple[SavedNeighbour, ...], tuple[QueueSize, ...]]:
         """Neighbours by name, and the queues of mail that goes elsewhere, as far as anything stands in them."""
 
+    def read_mailboxes(self, after: UserName, limit: int) -> tuple[tuple[QueueSize, ...], bool]:
+        """Mailboxes with mail of users whose name is greater than `after`, by name, and whether there are more.
+
+        Fewer than `limit` where counting their messages would keep other work waiting; the last is counted whole.
+        """
+
     def find_message(self, message_id: MessageId) -> Found:
         """Where a message is; ends are remembered for two days, or a few million of them."""
 

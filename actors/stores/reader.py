@@ -7,7 +7,7 @@ from itertools import groupby
 from typing import TypeVar
 
 from actors.messages.storage import QueueSize, SavedNeighbour
-from actors.model import Device, MessageId, QueueName, Seq, StoredMessage, User, UserName
+from actors.model import Device, MessageId, QueueName, Seq, StoredMessage, User, UserName, mailbox_queue
 from actors.stores.connection import Connection, Row
 from actors.stores.devices import INSERT_DAMAGED, SELECT_USER
 from actors.stores.ended import EndedLog
@@ -28,6 +28,8 @@ ELSEWHERE = "queue < 'u:'"
 """As the indexes of `expires` have it (see `schema`): mailboxes and arrival queues, and all others."""
 
 CHUNK = 64
+COUNTED = 100_000
+"""Messages that one answer about mailboxes may count, the last mailbox apart."""
 """Rows fetched at once: what a limit on bytes may overshoot."""
 
 T = TypeVar("T")
@@ -109,6 +111,23 @@ class Reader:
             first, _ = self.queue(name, Seq(0), 1, 1, ())
             sizes += [QueueSize(name, count, message.envelope.accepted) for message in first]
         return tuple(neighbours), tuple(sizes)
+
+    def mailboxes(self, after: UserName, limit: int) -> tuple[tuple[QueueSize, ...], bool]:
+        """As `Store.read_mailboxes`: from one to the next by the index, not along all messages."""
+        following = (
+            "SELECT queue FROM message INDEXED BY message_queue WHERE queue > ? AND queue < 'u;' ORDER BY queue LIMIT 1"
+        )
+        sizes: list[QueueSize] = []
+        counted = 0
+        row = self._connection.fetchone(following, (mailbox_queue(after),))
+        while row is not None and len(sizes) < limit and counted < COUNTED:
+            queue = QueueName(row[0])
+            count = self._connection.fetchone("SELECT count(*) FROM message WHERE queue = ?", (queue,))
+            first, _ = self.queue(queue, Seq(0), 1, 1, ())
+            counted += int(count[0]) if count else 0
+            sizes += [QueueSize(queue, int(count[0]), message.envelope.accepted) for message in first if count]
+            row = self._connection.fetchone(following, (queue,))
+        return tuple(sizes), row is not None
 
     def message(self, message_id: MessageId) -> Found:
         """As `Store.find_message`."""

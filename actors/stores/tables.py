@@ -247,6 +247,11 @@ class TableStore:
         with self._reading():
             return self._reader.neighbours()
 
+    def read_mailboxes(self, after: UserName, limit: int) -> tuple[tuple[QueueSize, ...], bool]:
+        """Mailboxes with mail."""
+        with self._reading():
+            return self._reader.mailboxes(after, limit)
+
     def find_message(self, message_id: MessageId) -> Found:
         """Where a message is."""
         with self._reading():

@@ -128,6 +128,8 @@ class PlainStorage(ActorBase[StorageCommand]):
                 answer(messages.ExpiredFound(request, store.find_expired(limit, skip, mailboxes=here)))
             case messages.ReadNeighbours():
                 answer(messages.NeighboursRead(request, *store.read_neighbours()))
+            case messages.ReadMailboxes():
+                answer(messages.MailboxesRead(request, *store.read_mailboxes(message.after, message.limit)))
             case messages.ReadUsers():
                 answer(messages.UsersRead(request, store.read_users(UserName(""), 1 << 30), True))
             case messages.ReadUser(name=name):
