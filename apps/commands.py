@@ -35,7 +35,7 @@ COMMANDS: dict[str, Entry] = {
     "inbox": Entry("apps.client.queries:inbox", "Show what waits for a user."),
     "status": Entry("apps.client.queries:status", "Show how a node is doing."),
     "top": Entry("apps.client.top:top", "Watch a node at work."),
-    "where": Entry("apps.client.queries:where", "Tell a message's journey."),
+    "where": Entry("apps.client.where:where", "Tell a message's journey."),
     "log": Entry("apps.client.logs:log", "Show a node's log, and change what it keeps."),
     "config": Entry("apps.common.config_cli:config", "Show and check the settings."),
     "monitor": Entry("apps.monitor.cli:monitor", "Serve the web console: the network in a browser."),

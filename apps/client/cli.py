@@ -114,7 +114,7 @@ def _asker(session: ClientSession, asker: admin_client.AdminClient | None) -> se
 
     async def ask(message_id: str) -> str | None:
         try:
-            return str(asker.get("messages", message_id)["state"])
+            return str(asker.get("journeys", message_id)["state"])
         except Failure as failure:
             if failure.exit_code == Exit.UNREACHABLE:
                 raise Unreachable(failure.message) from failure

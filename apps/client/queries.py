@@ -1,6 +1,6 @@
-"""The commands that ask a running node: inbox, status, where.
+"""The commands that ask a running node: inbox, status.
 
-Exit codes: 0 told; 2 usage; 66 no such user or message; 69 no node answers; 77 not allowed to ask.
+Exit codes: 0 told; 2 usage; 66 no such user; 69 no node answers; 77 not allowed to ask.
 """
 
 from __future__ import annotations
@@ -11,9 +11,7 @@ from typing import Any
 
 import rich_click as click
 
-from actors.model import UNROUTED, QueueName, queue_node
 from apps.client import admin_client, show
-from apps.common.output import data as print_line
 from apps.common.output import fields, printable, say, table
 
 PAGE = 100
@@ -107,43 +105,3 @@ def _network(gauges: dict[str, float]) -> dict[str, str | int]:
     if unrouted:
         said["without a route"] = unrouted
     return said
-
-
-@click.command()
-@click.argument("message_id", metavar="ID")
-@admin_client.node_options
-@click.option("--json", "as_json", is_flag=True, help="As one JSON object.")
-def where(message_id: str, data: Path | None, admin: str | None, as_json: bool) -> None:
-    """Tell where a message is and how it got there."""
-    answer = admin_client.chosen(data, admin).get("messages", message_id)
-    if as_json:
-        show.print_json(answer)
-        return
-    for line in ladder(answer):
-        print_line(printable(line))
-
-
-def ladder(answer: dict[str, Any]) -> list[str]:
-    """Return a message's journey as lines: its state, then one step a rung with the time since the first."""
-    head = [str(answer["id"])]
-    if "from" in answer:
-        head.append(f"{answer['from']} -> {answer['to']}")
-    reason = answer.get("reason") or _waits_for(answer)
-    head.append(f"{answer['state']} ({reason})" if reason else str(answer["state"]))
-    lines = ["  ".join(head)]
-    steps = answer["journey"]
-    for number, step in enumerate(steps):
-        rung = "`-" if number == len(steps) - 1 else "|-"
-        since = step["at"] - steps[0]["at"]
-        line = f"  {rung} {show.clock(step['at'])}  +{since:.3f} s  {step['step']}"
-        lines.append(f"{line}  {step['detail']}" if step["detail"] else line)
-    return lines
-
-
-def _waits_for(answer: dict[str, Any]) -> str:
-    """Say what a message waits for that goes to another server; nothing of one in its recipient's mailbox."""
-    queue = answer.get("queue") or ""
-    if queue == UNROUTED:
-        return "for a way to its recipient"
-    node = queue_node(QueueName(queue))
-    return f"for server {node}" if node is not None else ""

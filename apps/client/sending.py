@@ -23,8 +23,8 @@ _ENDS = {
     "undeliverable": Exit.REFUSED,
     "expired": Exit.REFUSED,
 }
-_HANDED_ON = ("forwarded", "unknown")
-"""Of a message that this server accepted: another one has it now. The admin interface knows whom it went to."""
+_HANDED_ON = ("forwarded", "relayed", "unknown")
+"""Of a message that this server accepted: another one has it now, and has not been heard of."""
 
 Ask = Callable[[str], Awaitable[str | None]]
 """Tells the state of a message; None where that is not known."""
@@ -103,21 +103,16 @@ async def wait_delivered(ask: Ask, message_id: str, seconds: float) -> None:
             state = None  # it is stored: a node that is away for a moment changes nothing
         if state == "delivered":
             return
-        if state in _HANDED_ON:
-            raise Failure(
-                "accepted and handed on; only the recipient's server hears when a device acknowledges",
-                do=f"ask there: angarium where {message_id}",
-                code=Exit.NOT_DELIVERED,
-            )
         if state in _ENDS:
             raise Failure(f"the message ended: {state}", do=f"angarium where {message_id}", code=_ENDS[state])
         if loop.time() + pause > deadline:
             break
         await asyncio.sleep(pause)
         pause = min(2 * pause, LONGEST_ASK)
+    why = "" if state else "the node does not tell more"
     raise Failure(
         f"stored, but no device acknowledged within {seconds:g} s",
-        why="" if state else "the node does not tell more",
+        why="it went on to another server, which does not tell more" if state in _HANDED_ON else why,
         do=f"angarium where {message_id}",
         code=Exit.NOT_DELIVERED,
     )

@@ -10,12 +10,13 @@ from aiohttp import web
 from actors.messages.server_manager import ListNeighbours, NeighboursListed
 from actors.model import MessageId
 from actors.ref import Ref
+from actors.state.trail import UNKNOWN
 from apps.common.journey import Journey
 from apps.node.admin_guard import json_reply
 from apps.node.admin_routes import Parameter, Route
 from apps.node.admin_views import clean
 from apps.node.asking import ask_async
-from apps.node.journeys import UNKNOWN, alone, asker, walk
+from apps.node.journeys import alone, asker, walk
 
 
 class JourneysApi:

@@ -14,15 +14,13 @@ from actors.messages.links import AskJourney, ToldJourney, ToldStep
 from actors.messages.server_manager import AskFar, FarAnswered
 from actors.model import UNROUTED, End, MessageId, NodeName, QueueName, Step, UserName, queue_node, queue_user
 from actors.ref import Ref
+from actors.state.trail import UNKNOWN, WAITING, forwarded_to
 from apps.common.journey import Journey, SilentNode, TracedStep
 from apps.node.asking import AskError, ask_async
 
 BUDGET = 64
 """Nodes that are asked for one journey."""
 SECONDS = 5.0
-UNKNOWN = "unknown"
-WAITING = "waiting"
-ENDS = tuple(str(end) for end in End)
 
 
 class Answered(NamedTuple):
@@ -182,7 +180,7 @@ def went_to(step: ToldStep) -> str:
     detail = step.detail
     match step.step:
         case Step.FORWARDED:
-            return detail.removeprefix("to ").partition(",")[0]
+            return forwarded_to(detail)
         case Step.SENT | Step.ACKNOWLEDGED | Step.RELAYED:
             return detail
         case Step.ANSWERED | Step.WAITING | Step.STEPPED_ASIDE:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from apps.client.admin_client import AdminClient
-from apps.client.queries import ladder
+from apps.client.where import view
 from apps.common.exits import Exit
+from apps.common.journey import Journey, TracedStep
 from tests.apps.nodes import NodeProcess, node_process, run
 
 
@@ -59,31 +62,40 @@ def test_where_tells_the_journey(node: NodeProcess, sent: str) -> None:
     assert "accepted" in lines[1]
 
 
-def test_a_ladder_has_a_rung_a_step() -> None:
-    steps = [{"at": 10.0, "step": "accepted", "detail": ""}, {"at": 10.5, "step": "sent", "detail": "instance:1"}]
-    told = {"id": "i", "from": "alice", "to": "bob", "state": "refused", "reason": "415", "journey": steps}
-    lines = ladder(told)
-    assert lines[0] == "i  alice -> bob  refused (415)"
-    assert lines[1].startswith("  |- ")
-    assert lines[2].endswith("+0.500 s  sent  instance:1")
-
-
 @pytest.mark.parametrize(
-    ("queue", "state", "head"),
+    ("form", "begins"),
     [
-        ("u:bob", "waiting", "i  alice -> bob  waiting"),
-        ("n:b", "waiting", "i  alice -> bob  waiting (for server b)"),
-        ("?", "waiting", "i  alice -> bob  waiting (for a way to its recipient)"),
+        ("ladder", b"ID  alice -> bob  waiting (for a device of bob)"),
+        ("mermaid", b"sequenceDiagram"),
+        ("svg", b"<svg "),
+        ("json", b"{"),
+        ("pcap", b"\xd4\xc3\xb2\xa1"),
     ],
 )
-def test_a_ladder_says_what_a_message_waits_for(queue: str, state: str, head: str) -> None:
-    told = {"id": "i", "from": "alice", "to": "bob", "state": state, "reason": "", "queue": queue, "journey": []}
-    assert ladder(told) == [head]
+def test_where_writes_each_format_to_a_file(
+    node: NodeProcess, sent: str, tmp_path: Path, form: str, begins: bytes
+) -> None:
+    out = tmp_path / "out"
+    result = run("where", sent, "--data", node.data, "--format", form, "--out", str(out))
+    assert (result.exit_code, result.stdout) == (Exit.OK, "")
+    assert out.read_bytes().startswith(begins.replace(b"ID", sent.encode()))
 
 
-def test_a_ladder_of_a_message_that_passed_names_the_next_server() -> None:
-    told = {"id": "i", "state": "forwarded", "reason": "to b", "queue": None}
-    assert ladder({**told, "journey": []}) == ["i  forwarded (to b)"]
+def test_where_has_the_whole_journey_beside_what_this_node_tells(node: NodeProcess, sent: str) -> None:
+    told = json.loads(run("where", sent, "--data", node.data, "--json").stdout)
+    assert (told["sender"], told["recipient"], told["nodes"], told["silent"]) == ("alice", "bob", ["q"], [])
+    assert told["accepted_at"] == pytest.approx(told["accepted"], abs=1.0)
+    assert [(step["node"], step["step"], step["detail"]) for step in told["journey"]] == [("q", "accepted", "")]
+    assert (told["reason"], told["size"]) == ("", 16)
+
+
+def test_what_another_node_tells_wins_over_forwarded() -> None:
+    local: dict[str, Any] = {"id": "i", "state": "forwarded", "queue": None, "reason": "to b", "journey": []}
+    journey = Journey("i", "alice", "bob", "delivered", 1.0, 2.0, steps=(TracedStep(1.0, "a", "accepted"),))
+    told = view(journey, local)
+    assert (told["state"], told["reason"], told["from"], told["to"]) == ("delivered", "", "alice", "bob")
+    assert (told["accepted"], told["ended"], told["queue"]) == (1.0, 2.0, None)
+    assert told["journey"] == [{"at": 1.0, "node": "a", "step": "accepted", "detail": "", "to": ""}]
 
 
 def test_status_tells_of_neighbours_and_of_mail_without_a_route(
