@@ -8,6 +8,7 @@ from pathlib import Path
 import rich_click as click
 
 from apps.common import output
+from apps.common.advice import warnings
 from apps.common.config import FIELDS, load
 from apps.common.options import node_options, shown
 
@@ -47,6 +48,8 @@ def check(config_file: Path | None, **flags: object) -> None:
     loaded = load(flags, os.environ, config_file)
     changed = [key for key, origin in loaded.origins.items() if origin != "default"]
     output.say(f"the settings hold; {len(changed)} of {len(FIELDS)} are not the default")
+    for line in warnings(loaded.config):
+        output.say(line)
     output.say("next: angarium config show --origin")
 
 

@@ -100,10 +100,13 @@ def _admin_word(admin: Any) -> list[str]:
 
 
 def _advise(config: NodeConfig, client_manager: Any) -> None:
-    """Without accounts and without open mode nobody can do anything: say what to do."""
+    """Say what is better changed; and without accounts and without open mode nobody can do anything."""
     from actors.messages.client_manager import ListUsers, UsersListed
+    from apps.common.advice import warnings
     from apps.node.asking import ask
 
+    for line in warnings(config):
+        output.say(line)
     listed = ask(client_manager, lambda r, n: ListUsers(reply_to=r, request=n, limit=0), UsersListed)
     if listed.total == 0 and not config.open:
         output.say(

@@ -10,6 +10,7 @@ import pytest
 from apps.common.config import ConfigError, load
 from apps.common.exits import Exit
 from tests.apps.nodes import node_process, run
+from tests.apps.real_node import RealNode
 
 SOMEWHERE = "tcp://127.0.0.1:9"
 """Where nobody listens."""
@@ -85,6 +86,18 @@ def test_a_secret_that_cannot_be_read_is_a_mistake_in_the_settings(tmp_path: Pat
     load({"neighbour_secret_file": str(file), "neighbour": (f"b={BEYOND}",)})
     with pytest.raises(ConfigError, match="pose as it"):
         load({"neighbour": (f"b={BEYOND}",)})
+
+
+def test_a_secret_that_others_can_read_is_warned_of_once(tmp_path: Path) -> None:
+    file = tmp_path / "net of ours.secret"
+    assert run("neighbour", "secret", str(file)).exit_code == Exit.OK
+    for mode, warned in ((0o600, 0), (0o400, 0), (0o640, 1), (0o604, 1)):
+        file.chmod(mode)
+        checked = run("config", "check", "--neighbour-secret-file", str(file))
+        assert checked.exit_code == Exit.OK
+        assert checked.stderr.count(f"run: chmod 600 '{file}'") == warned
+    with RealNode(tmp_path / "data", args=("--open", "--neighbour-secret-file", str(file))) as node:
+        assert node.errors.read_text().count("(mode 0604); run: chmod 600") == 1
 
 
 def test_a_file_names_neighbours_and_rungs(tmp_path: Path) -> None:
