@@ -81,7 +81,7 @@ class _Session(ClientSession):
             self.told(Link.LOST, str(error))
             raise
         except Refused as error:
-            self.told(Link.LOCKED if error.status in (401, 407) else Link.REFUSED, str(error))
+            self.told(Link.LOCKED if error.status in (401, 403, 407) else Link.REFUSED, str(error))
             raise
         self.told(Link.ONLINE, "")
         return granted
@@ -235,6 +235,8 @@ class Engine:
         """Send until the node says yes or no; each try is the same message."""
         tries = 0
         while True:
+            while self.link is Link.LOCKED:
+                await self._until_online(None)
             pause = PAUSES[min(tries, len(PAUSES) - 1)]
             tries += 1
             try:
@@ -248,7 +250,6 @@ class Engine:
                 return
             if answer.status in (401, 407):
                 self._told(Link.LOCKED, f"{answer.status} {answer.reason}")
-                await self._until_online(None)
             elif answer.status == 503:
                 await asyncio.sleep(retry_after(answer))
             else:

@@ -63,7 +63,7 @@ _WORDS = {
     Link.AWAY: "not registered: messages wait at the node; /register",
     Link.LOST: "no answer, trying again",
     Link.REFUSED: "refused; /register tries again",
-    Link.LOCKED: "a password is wanted",
+    Link.LOCKED: "a password is wanted, or another one; /register asks again",
 }
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import msgspec
-from rich import box
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
@@ -13,9 +12,9 @@ from rich.text import Text
 from apps.client.show import age, size
 from apps.common.output import printable
 
-FEW = 5
+FEW = 4
 """Rows of a table that are shown even on a low screen."""
-HEAD = 9
+HEAD = 10
 """Lines of the screen that are no rows of a table."""
 _FIRST = (
     "messages_accepted_total",
@@ -83,22 +82,22 @@ def drawn(picture: Picture, height: int) -> RenderableType:
     """Return it for a screen of so many lines; text of the network is escaped and never markup."""
     status = picture.sample.status
     room = max(FEW, (height - HEAD - len(status["alarms"])) // 2)
-    parts: list[RenderableType] = [_head(picture), _rates(picture, room)]
-    if picture.sample.neighbours:
-        parts.append(_neighbours(picture.sample.neighbours, room // 2 or 1))
-    if picture.sample.queues:
-        parts.append(_queues(picture.sample.queues, room // 2 or 1))
+    parts: list[RenderableType] = [_head(picture)]
     for alarm in status["alarms"]:
         text = f"ALARM {alarm['name']}: {alarm['text']}; {alarm['advice']}"
         parts.append(Text(printable(text), style="bold red"))
     if picture.trouble:
         parts.append(Text(f"{printable(picture.trouble)}; trying again", style="bold red"))
+    parts += ["", _rates(picture, room)]
+    if picture.sample.neighbours:
+        parts += ["", _neighbours(picture.sample.neighbours, room // 2 or 1)]
+    if picture.sample.queues:
+        parts += ["", _queues(picture.sample.queues, room // 2 or 1)]
     return Group(*parts)
 
 
 def _head(picture: Picture) -> Text:
     status, gauges = picture.sample.status, picture.sample.status["gauges"]
-    known = int(gauges.get("neighbours", 0))
     online = "?" if status["online"] is None else status["online"]
     first = [
         f"{status['name']} {status['version']}",
@@ -112,9 +111,11 @@ def _head(picture: Picture) -> Text:
     second = [
         f"{online} of {status['users']} users online",
         f"{status['messages']} messages wait, the oldest {age(status['oldest_age_seconds'])}",
-        f"{int(gauges.get('unrouted', 0))} without a route",
-        f"{int(gauges.get('neighbours_up', 0))} of {known} neighbours up",
     ]
+    if unrouted := int(gauges.get("unrouted", 0)):
+        second.append(f"{unrouted} without a route")
+    if known := int(gauges.get("neighbours", 0)):
+        second.append(f"{int(gauges.get('neighbours_up', 0))} of {known} neighbours up")
     return Text(printable(", ".join(first)), style="bold").append("\n" + printable(", ".join(second)), style="not bold")
 
 
@@ -123,7 +124,7 @@ def _rates(picture: Picture, room: int) -> RenderableType:
     first = [name.removesuffix("_total") for name in _FIRST]
     shown = [name for name in picture.rates if picture.rates[name] or name in first][: 2 * room]
     if not shown:
-        return Text("\nno rates yet: the node has just been started", style="dim")
+        return Text("no rates yet: the node has just been started", style="dim")
     grid = _table("a second", "", "", "")
     half = (len(shown) + 1) // 2
     for row in range(half):
@@ -159,7 +160,7 @@ def _queues(items: list[dict[str, Any]], room: int) -> Table:
 
 
 def _table(*columns: str) -> Table:
-    grid = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    grid = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold cyan")
     for number, column in enumerate(columns):
         grid.add_column(column, justify="left" if number < 2 and column != "" else "right", overflow="ellipsis")
     return grid
