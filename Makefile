@@ -53,16 +53,20 @@ $(VENV)/.installed-dev: setup.cfg pyproject.toml
 demo: $(VENV)/.installed-run
 	@$(BIN)/angarium demo
 
-# Tests in virtual time or of one process go side by side; those that start programs have the machine to themselves.
-ALONE := tests/apps tests/examples tests/faults tests/federation tests/interop tests/test_package.py
-BESIDE := tests/faults/test_actor_exceptions.py
+# First what runs in virtual time or in one process and keeps a core busy each; then what starts programs and mostly
+# waits for them; at last, one after the other, what needs the machine: browsers, and tests that judge seconds.
+PROGRAMS := tests/apps tests/examples tests/faults tests/federation tests/interop tests/test_package.py
+BUSY := tests/faults/test_actor_exceptions.py
+BROWSERS := $(wildcard tests/e2e)
 
 test: $(VENV)/.installed-test
 ifdef T
 	$(BIN)/python -m pytest $(T)
 else
-	$(BIN)/python -m pytest -n 2 --dist worksteal $(ALONE:%=--ignore=%) tests $(BESIDE)
-	$(BIN)/python -m pytest $(BESIDE:%=--ignore=%) $(ALONE)
+	$(BIN)/python -m pytest -n 2 --dist worksteal $(PROGRAMS:%=--ignore=%) $(BROWSERS:%=--ignore=%) tests $(BUSY)
+	$(BIN)/python -m pytest -n 3 --dist worksteal -m 'not alone' $(BUSY:%=--ignore=%) $(PROGRAMS)
+	$(BIN)/python -m pytest -m alone $(PROGRAMS)
+	$(if $(BROWSERS),$(BIN)/python -m pytest $(BROWSERS))
 endif
 
 run: $(VENV)/.installed-run

@@ -16,15 +16,18 @@ from tests.faults.steps import step_run
 
 FULL = os.environ.get("ANGARIUM_FAULTS") == "full"
 PLANTED = Path(__file__).with_name("planted.py")
+PARTS = 5
+"""Runs over all steps, so that they can go side by side: together each step is hit 5 times, or 50."""
 KILLS, RUNS = 3, 8
 """Kills in a run with a planted fault, and runs within which it must be seen."""
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(3600 if FULL else 600)]
 
 
-def test_kill_at_each_step(tmp_path: Path) -> None:
-    times = 50 if FULL else 5
-    run, hits = step_run(tmp_path, times=times, seed=2)
+@pytest.mark.parametrize("part", range(PARTS))
+def test_kill_at_each_step(tmp_path: Path, part: int) -> None:
+    times = (50 if FULL else 5) // PARTS
+    run, hits = step_run(tmp_path, times=times, seed=2 + part)
     sys.stdout.write(run.line("D2") + "\n")
     assert hits == dict.fromkeys(STEPS, times)
     assert run.verdict.failures == 0, str(run.verdict)

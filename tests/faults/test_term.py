@@ -22,6 +22,7 @@ OUT_WITHIN = 5.0
 
 
 @pytest.mark.faults
+@pytest.mark.alone
 @pytest.mark.timeout(1800 if FULL else 600)
 def test_sigterm_under_load(tmp_path: Path) -> None:
     chance, started = random.Random(7), time.monotonic()
