@@ -57,7 +57,7 @@ demo: $(VENV)/.installed-run
 # waits for them; at last, one after the other, what needs the machine: browsers, and tests that judge seconds.
 PROGRAMS := tests/apps tests/examples tests/faults tests/federation tests/interop tests/test_package.py
 BUSY := tests/faults/test_actor_exceptions.py
-BROWSERS := $(wildcard tests/e2e)
+BROWSERS := $(patsubst %/,%,$(sort $(dir $(wildcard tests/e2e/test_*.py))))
 
 test: $(VENV)/.installed-test
 ifdef T
