@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 import rich_click as click
 
+from actors.model import Step
 from apps.client import admin_client, show
 from apps.client.ladder import ladder, mermaid, pcap, svg
 from apps.common.exits import Exit, Failure
@@ -97,7 +98,7 @@ def view(journey: Journey, local: dict[str, Any]) -> dict[str, Any]:
     whole: dict[str, Any] = json.loads(msgspec.json.encode(journey))
     steps = whole.pop("steps")
     joined = {"queue": None, "reason": "", "from": journey.sender, "to": journey.recipient, **local}
-    if joined.get("state") != journey.state:
+    if joined.get("state") != journey.state or journey.state == Step.FORWARDED:
         joined |= {"state": journey.state, "reason": journey.reason}
     for key, value in (("accepted", journey.accepted_at), ("ended", journey.ended_at)):
         if value is not None:

@@ -7,7 +7,7 @@ neighbours are asked too. Nobody is asked twice, at most `BUDGET` nodes are, and
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from typing import Any, NamedTuple
 
 from actors.messages.links import AskJourney, ToldJourney, ToldStep
@@ -195,8 +195,8 @@ def went_to(step: ToldStep) -> str:
 
 def merge(message: MessageId, known: dict[NodeName, ToldJourney], silent: dict[NodeName, str]) -> Journey:
     """Make one journey of what nodes told; of two who say different things the one nearer to its end is right."""
-    verdicts = sorted((_verdict(told) for told in known.values()), key=lambda verdict: verdict[0])
-    _, state, reason, at = verdicts[-1] if verdicts else (0, UNKNOWN, "", 0.0)
+    verdicts = [_verdict(told, known) for told in known.values()]
+    _, state, reason, at = max(verdicts, default=(0, UNKNOWN, "", 0.0), key=lambda verdict: verdict[0])
     steps = [
         TracedStep(step.at, node, step.step, step.detail, went_to(step))
         for node, told in known.items()
@@ -218,22 +218,24 @@ def merge(message: MessageId, known: dict[NodeName, ToldJourney], silent: dict[N
     )
 
 
-def _verdict(told: ToldJourney) -> tuple[int, str, str, float]:
+def _verdict(told: ToldJourney, known: Collection[NodeName]) -> tuple[int, str, str, float]:
     """Rank what one node says: (how much it counts, state, reason, when it ended)."""
     if told.end:
-        return (6 if told.end == End.DELIVERED else 5), told.end, told.reason, told.ended
+        return (7 if told.end == End.DELIVERED else 6), told.end, told.reason, told.ended
     queue = QueueName(told.queue)
     if told.queue and queue_user(queue) is not None:
         if told.anyone:
-            return 4, WAITING, f"for a device of {told.recipient}", 0.0
-        return 6, str(End.DELIVERED), "kept for more of its recipient's devices", 0.0
+            return 5, WAITING, f"for a device of {told.recipient}", 0.0
+        return 7, str(End.DELIVERED), "kept for more of its recipient's devices", 0.0
     if told.queue:
-        return 3, WAITING, _waits_for(queue), 0.0
+        return 4, WAITING, _waits_for(queue), 0.0
     passed = [step for step in told.steps if step.step in (Step.FORWARDED, Step.RELAYED)]
-    if passed:
-        rank = 2 if passed[-1].step == Step.RELAYED else 1
-        return rank, passed[-1].step, f"to {went_to(passed[-1])}", 0.0
-    return 0, UNKNOWN, "", 0.0
+    if not passed:
+        return 0, UNKNOWN, "", 0.0
+    to = went_to(passed[-1])
+    if passed[-1].step == Step.RELAYED:
+        return 3, passed[-1].step, f"to {to}", 0.0
+    return (1 if to in known else 2), passed[-1].step, f"to {to}", 0.0  # the last one of them knows best
 
 
 def _waits_for(queue: QueueName) -> str:

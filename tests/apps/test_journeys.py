@@ -100,6 +100,11 @@ def test_who_is_silent_is_named_with_the_reason() -> None:
     assert [(one.node, one.reason) for one in journey.silent] == [("b", "No way to b now")]
 
 
+def test_it_is_where_the_last_one_who_tells_sent_it() -> None:
+    for here in "ab":
+        assert World(line(), dead={"c"}).walk(here).reason == "to c"
+
+
 def test_who_never_answers_does_not_hold_up_the_others() -> None:
     world = World(line(), slow={"b"})
     journey = world.walk("a", seconds=0.2)
