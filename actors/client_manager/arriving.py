@@ -16,13 +16,14 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from actors.client_manager import formers
 from actors.client_manager.core import Core, Question
 from actors.client_manager.moving import GONE, UNPREPARED, Moving
 from actors.client_manager.registrations import Registrations
 from actors.messages.client_manager import RelayArrived
 from actors.messages.links import DecideMove, FinishMove, MoveMail, PrepareMove, Reply
 from actors.messages.monitor import Level
-from actors.messages.server_manager import AnswerRelay, TrustFormers
+from actors.messages.server_manager import AnswerRelay
 from actors.messages.storage import (
     MessagesStored,
     ReadUser,
@@ -48,8 +49,6 @@ from actors.model import (
     mailbox_queue,
 )
 from actors.state.client_registry import GUEST
-from actors.state.grants import joined as joined_formers
-from actors.state.grants import living, unseal_formers
 from actors.state.link_auth import root_key
 from actors.state.moving import arrived, joined, unseal_hashes
 from actors.state.timers import Deadlines
@@ -119,13 +118,13 @@ class Arriving:
         root = root_key(core.settings.secret, core.realm)
         hashes = unseal_hashes(root, content.nonce, name, content.sealed)
         record, absent = core.registry.get(name), core.registry.absent(name)
-        formers = self._formers(item, content)
-        if hashes is None or formers is None:
+        before = formers.told(core, item, content)
+        if hashes is None or before is None:
             self._answer(item, 403, "It is sealed with another secret")
         elif name == POSTMASTER or not name:
             self._answer(item, 403, "This name is reserved")
         elif record is not None:
-            self._prepare_known(item, content, record.account, formers, has_password=any(hashes))
+            self._prepare_known(item, content, record.account, before, has_password=any(hashes))
         elif absent is not None and absent.epoch == epoch and absent.home:
             self._answer(item, UNPREPARED, f"He lives at {absent.home}")
         elif absent is not None and absent.epoch == epoch and absent.coming_from != item.origin:
@@ -138,24 +137,16 @@ class Arriving:
                 epoch=epoch,
                 coming_from=item.origin,
                 serving=False,
-                formers=formers,
+                formers=before,
             )
             self._keep_ready(item, account, self._devices(item, content))
-
-    def _formers(self, item: RelayArrived, content: PrepareMove) -> tuple[FormerHome, ...] | None:
-        """His homes before this one; None: they are not what they should be."""
-        core, now = self._core, self._core.node_time()
-        root = root_key(core.settings.secret, core.realm)
-        if content.grants:
-            return unseal_formers(root, content.nonce, content.account.name, content.grants, core.settings.node, now)
-        return (FormerHome(item.origin, "", 0.0, now + core.settings.message_life),)
 
     def _prepare_known(
         self,
         item: RelayArrived,
         content: PrepareMove,
         mine: Account,
-        formers: tuple[FormerHome, ...],
+        before: tuple[FormerHome, ...],
         *,
         has_password: bool,
     ) -> None:
@@ -172,9 +163,9 @@ class Arriving:
         elif mine.epoch >= epoch:
             self._answer(item, UNPREPARED, "This claim is newer")
         else:
-            formers = joined_formers(mine.formers, formers, me=self._core.settings.node)
-            self._merging[name] = Merging(item.origin, epoch, self._devices(item, content), formers)
-            self._trust(name, formers)
+            before = formers.both(self._core, mine, before)
+            self._merging[name] = Merging(item.origin, epoch, self._devices(item, content), before)
+            formers.trust(self._core, name, before)
             self._drained.set(name, self._core.now() + PREPARED_LIFE)
             self._answer(item, 200)
 
@@ -214,11 +205,8 @@ class Arriving:
 
     def prepared(self, account: Account) -> None:
         """A user is kept ready; forget him after a while. What his homes have granted is known before he is here."""
-        self._trust(account.name, account.formers)
+        formers.trust(self._core, account.name, account.formers)
         self._forget_due.set(account.name, self._core.now() + PREPARED_LIFE)
-
-    def _trust(self, user: UserName, formers: tuple[FormerHome, ...]) -> None:
-        self._core.refs.server_manager.tell(TrustFormers(user, living(formers, self._core.node_time())))
 
     # Decide.
 
@@ -233,15 +221,7 @@ class Arriving:
                 self._answer(item, 200)
             else:
                 self._answer(item, 503, f"He is still on his way from {record.account.coming_from}")
-        elif (
-            absent is not None
-            and not absent.home
-            and (absent.coming_from, absent.epoch)
-            == (
-                item.origin,
-                content.epoch,
-            )
-        ):
+        elif absent is not None and not absent.home and _claim(absent) == (item.origin, content.epoch):
             self._forget_due.drop(name)
             self._admit(item, msgspec.structs.replace(absent, serving=True))
         else:
@@ -270,8 +250,8 @@ class Arriving:
             account = answer.user.account if answer.user is not None else mine
             epoch = max(merging.epoch, account.epoch)
             self._drained.drop(name)
-            formers = joined_formers(account.formers, merging.formers, me=core.settings.node)
-            admitted = msgspec.structs.replace(account, epoch=epoch, coming_from=item.origin, formers=formers)
+            before = formers.both(core, account, merging.formers)
+            admitted = msgspec.structs.replace(account, epoch=epoch, coming_from=item.origin, formers=before)
             number = self._expect(item, name, lambda saved: self._admit(item, admitted))
             core.refs.storage.tell(SaveRegistration(core.refs.me, number, name, lasting))
 
@@ -473,3 +453,7 @@ class Arriving:
         record = core.registry.get(name)
         reply = Reply(home=core.settings.node, epoch=record.account.epoch if record is not None else 0)
         core.outbox.relays.append(AnswerRelay(item.relay, status, reason, reply, retry_after))
+
+
+def _claim(account: Account) -> tuple[NodeName, int]:
+    return account.coming_from, account.epoch

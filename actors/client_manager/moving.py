@@ -19,6 +19,7 @@ from typing import Any
 
 import msgspec
 
+from actors.client_manager import formers
 from actors.client_manager.claims import Claims
 from actors.client_manager.core import Core, Question
 from actors.client_manager.departure import Departure, Phase
@@ -39,7 +40,6 @@ from actors.messages.storage import (
 )
 from actors.model import POSTMASTER, Account, NodeName, Seq, Step, User, UserName, mailbox_queue
 from actors.state.client_registry import GUEST
-from actors.state.grants import seal_formers
 from actors.state.link_auth import root_key
 from actors.state.moving import MAIL, MAIL_BYTES, departing, load, seal_hashes
 from actors.state.timers import Deadlines
@@ -203,9 +203,7 @@ class Moving:
             nonce=nonce,
             devices=devices,
             merge=departure.merge,
-            grants=seal_formers(
-                root, nonce, account, core.node_key, core.settings.node, core.settings.message_life, core.node_time()
-            ),
+            grants=formers.sealed(core, nonce, account),
         )
         self._ask(departure, content, lambda answer: self._prepared(departure, answer), (200,))
 
