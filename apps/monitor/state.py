@@ -21,7 +21,7 @@ MOST_NODES = 40
 MOST_IN_LINE = 6
 MOST_USERS = 5
 """Names beside one node."""
-LONGEST_NAME = 18
+LONGEST_NAME = 40
 ADVICE = "See whether it runs, and start it again; what it keeps is on its disk."
 
 

@@ -25,11 +25,11 @@ export default {
             <circle v-if="node.condition !== 'away'" r="5.5" />
             <path v-else d="M-5-5 5 5M5-5-5 5" />
           </g>
-          <text :x="-W / 2 + 32" y="-2" class="net-name">{{ node.name }}</text>
+          <text :x="-W / 2 + 32" y="-2" class="net-name">{{ clip(node.name, 11) }}</text>
           <text :x="-W / 2 + 32" y="13" class="net-note">{{ node.line }}</text>
-          <g v-for="(user, index) in node.users" :key="user.name" class="net-user" :class="{ online: user.online }"
+          <g v-for="(user, index) in node.users" :key="index" class="net-user" :class="{ online: user.online }"
              :transform="'translate(' + node.ux + ',' + (node.uy + index * 19) + ')'">
-            <circle cx="4" cy="-4" r="4" /><text x="14">{{ user.name }}</text>
+            <circle cx="4" cy="-4" r="4" /><text x="14">{{ clip(user.name, 18) }}</text>
           </g>
           <text v-if="node.more" class="net-note" :x="node.ux + 14" :y="node.uy + node.users.length * 19">
             and {{ node.more }} more</text>
@@ -76,6 +76,7 @@ export default {
   unmounted() { this.observer.disconnect(); },
   watch: { nodes() { this.measure(); } },
   methods: {
+    clip(text, most) { return text.length > most ? text.slice(0, most - 1) + "\u2026" : text; },
     measure() {
       this.width = Math.max(280, this.$refs.box.clientWidth);
       const count = this.nodes.length;
@@ -92,30 +93,28 @@ export default {
         else if (at[to]) for (let i = 0; i < Math.min(messages, 6); i++) this.dot(at[from], at[to], i, messages);
       }
     },
-    circle(radius, name) {
+    shape(tag, attributes) {
       const dots = this.$refs.dots;
       if (dots.childElementCount >= MOST_DOTS) return null;
-      const circle = document.createElementNS("http://www.w3.org/2000/svg", "circle");
-      circle.setAttribute("r", radius);
-      circle.setAttribute("class", name);
-      dots.appendChild(circle);
-      return circle;
+      const made = document.createElementNS("http://www.w3.org/2000/svg", tag);
+      for (const [name, value] of Object.entries(attributes)) made.setAttribute(name, value);
+      dots.appendChild(made);
+      return made;
     },
     dot(a, b, index, messages) {
-      const circle = this.circle(messages > 50 ? 6 : 4.5, "net-dot");
+      const circle = this.shape("circle", { r: messages > 50 ? 6 : 4.5, class: "net-dot" });
       if (!circle) return;
       const step = (spot, opacity) => ({ transform: `translate(${spot.px}px, ${spot.py}px)`, opacity });
       circle.animate([step(a, 1), step(b, 1)],
         { duration: DURATION, delay: index * 90, easing: "ease-in-out", fill: "both" }).onfinish = () => circle.remove();
     },
     pulse(node) {
-      const circle = this.circle(30, "net-pulse");
-      if (!circle) return;
-      circle.setAttribute("cx", node.px);
-      circle.setAttribute("cy", node.py);
-      circle.style.transformOrigin = `${node.px}px ${node.py}px`;
-      circle.animate([{ transform: "scale(1)", opacity: 0.5 }, { transform: "scale(2.4)", opacity: 0 }],
-        { duration: 900, easing: "ease-out" }).onfinish = () => circle.remove();
+      const ring = this.shape("rect", { x: node.px - WIDTH / 2, y: node.py - HEIGHT / 2, width: WIDTH, height: HEIGHT,
+        rx: 12, class: "net-pulse" });
+      if (!ring) return;
+      ring.style.transformOrigin = `${node.px}px ${node.py}px`;
+      ring.animate([{ transform: "scale(1)", opacity: 0.7 }, { transform: "scale(1.18, 1.5)", opacity: 0 }],
+        { duration: 900, easing: "ease-out" }).onfinish = () => ring.remove();
     },
   },
 };
