@@ -53,9 +53,8 @@ class Trail:
         onward = [forwarded_to(step.detail) for step in told.steps if step.step == Step.FORWARDED]
         waits_for = queue_node(QueueName(told.queue))
         nodes = [*onward[-1:], *([waits_for] if waits_for else [])]
-        self._next = [Next(node) for node in nodes]
-        if told.recipient:
-            self._next.append(Next(NodeName(""), told.recipient))
+        home = [Next(NodeName(""), told.recipient)] if told.recipient else []
+        self._next = [*(Next(node) for node in nodes), *home, *self._next]
 
     @staticmethod
     def _at_its_end(told: ToldJourney) -> str:
