@@ -21,6 +21,8 @@ from apps.client.exchange import Timers
 from apps.client.session import ClientSession
 from apps.common.exits import Exit
 from apps.common.values import listen
+from sip_adapter.codec import Request
+from tests.apps.fake_server import FakeServer, Reply, accept_all, incoming
 from tests.apps.nodes import run
 from tests.apps.real_node import RealNode, url
 
@@ -157,6 +159,38 @@ def test_a_message_arrives_once_over_a_kill(tmp_path: Path, transport: str) -> N
                 assert lines(bob) == [("over the kill", State.RECEIVED)]
 
         asyncio.run(main())
+
+
+def test_repeats_are_the_same_message_both_ways(tmp_path: Path) -> None:
+    seen: list[bytes] = []
+
+    def answer(request: Request) -> Reply | None:
+        """Lose the answer to the first try, wherever its transaction repeats it."""
+        if request.method == "MESSAGE":
+            branch = request.via.branch or b""
+            seen.append(branch)
+            return accept_all(request) if branch != seen[0] else None
+        return accept_all(request)
+
+    async def main(server: FakeServer) -> None:
+        via = f"udp://127.0.0.1:{server.via.port}"
+        async with chatting("bob", via, tmp_path, to="alice", timers=QUICK) as (bob, pilot):
+            await is_online(bob, pilot)
+            await type_in(pilot, "once")
+            await until(pilot, lambda: lines(bob) == [("once", State.ACCEPTED)], "accepted")
+            for number in (1, 1, 2):
+                server.push(incoming(number))
+            await until(pilot, lambda: len(lines(bob)) == 3, "received")
+            answers = [await asyncio.to_thread(server.response, number) for number in range(3)]
+            assert [found.status for found in answers] == [200, 200, 200]
+
+    with FakeServer(answer) as server:
+        asyncio.run(main(server))
+        sent = [request for request in server.requests if request.method == "MESSAGE"]
+    assert len(set(seen)) == 2
+    assert (
+        len({(request.get(b"angarium-id"), request.call_id, request.cseq, request.from_tag) for request in sent}) == 1
+    )
 
 
 def test_deregistered_one_receives_nothing_until_one_is_back(node: RealNode, tmp_path: Path) -> None:
