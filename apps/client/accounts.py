@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 import rich_click as click
 
-from apps.client import admin_client, offline, options, show
+from apps.client import admin_client, bindings, offline, options, show
 from apps.common import users, values
 from apps.common.exits import Exit, Failure
 from apps.common.output import printable, progress, say, table
@@ -245,3 +245,7 @@ def _name_errors(errors: Sequence[str]) -> None:
         say(printable(line))
     if len(errors) > SHOWN_ERRORS:
         say(f"... and {len(errors) - SHOWN_ERRORS} more")
+
+
+user.add_command(bindings.register)
+user.add_command(bindings.deregister)

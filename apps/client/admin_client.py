@@ -14,6 +14,7 @@ from urllib.parse import quote, urlencode, urlsplit
 import rich_click as click
 
 from apps.common.exits import Exit, Failure
+from apps.common.token import read_token
 from apps.common.unix_socket import short_path
 
 SOCKET_NAME = "control.sock"
@@ -21,7 +22,14 @@ TIMEOUT = 10.0
 """Seconds for an ordinary question."""
 DEFAULT_DATA = "angarium-data"
 F = TypeVar("F", bound=Callable[..., Any])
-_CODES = {400: Exit.BAD_DATA, 403: Exit.REFUSED, 404: Exit.NO_SUCH, 409: Exit.REFUSED, 413: Exit.BAD_DATA}
+TOKEN_KEY = "angarium.admin_token_file"
+_CODES = {
+    400: Exit.BAD_DATA,
+    403: Exit.REFUSED,
+    404: Exit.NO_SUCH,
+    409: Exit.REFUSED,
+    413: Exit.BAD_DATA,
+}
 
 
 class NodeDown(Failure):
@@ -35,8 +43,11 @@ class NodeDown(Failure):
 class AdminClient:
     """Questions to one node, one connection each."""
 
-    def __init__(self, connect: Callable[[float], http.client.HTTPConnection], where: str, do: str) -> None:
-        """Take how to connect, and what to say when that fails."""
+    def __init__(
+        self, connect: Callable[[float], http.client.HTTPConnection], where: str, do: str, token: str = ""
+    ) -> None:
+        """Take how to connect, what to say when that fails, and the token to show."""
+        self._token = token
         self._connect = connect
         self._where = where
         self._do = do
@@ -53,9 +64,9 @@ class AdminClient:
         """Ask for a setting."""
         return self._ask("PUT", path, {}, body, timeout)
 
-    def delete(self, *path: str, timeout: float = TIMEOUT) -> Any:
+    def delete(self, *path: str, timeout: float = TIMEOUT, query: dict[str, object] | None = None) -> Any:
         """Ask for a removal."""
-        return self._ask("DELETE", path, {}, None, timeout)
+        return self._ask("DELETE", path, query or {}, None, timeout)
 
     def _ask(self, method: str, path: tuple[str, ...], query: dict[str, object], body: object, timeout: float) -> Any:
         target = "/v1/" + "/".join(quote(part, safe="") for part in path)
@@ -63,6 +74,8 @@ class AdminClient:
             target += "?" + urlencode(query)
         data = None if body is None else json.dumps(body).encode()
         headers = {} if data is None else {"Content-Type": "application/json"}
+        if self._token:
+            headers["Authorization"] = f"Bearer {self._token}"
         connection = self._connect(timeout)
         try:
             connection.request(method, target, data, headers)
@@ -88,6 +101,13 @@ class AdminClient:
             raise Failure(f"no node's admin interface at {self._where}", code=Exit.UNREACHABLE) from None
         if status < 300:
             return value
+        if status == 401:
+            raise Failure(
+                f"the node at {self._where} refuses",
+                why="it wants its token, or another one",
+                do="name the file with --admin-token-file",
+                code=Exit.REFUSED,
+            )
         detail = value.get("detail") if isinstance(value, dict) else None
         message = str(detail or f"the node answered {status}")
         raise Failure(message, code=_CODES.get(status, Exit.UNREACHABLE))
@@ -116,7 +136,7 @@ def of_data(data: Path) -> AdminClient:
     )
 
 
-def of_url(text: str) -> AdminClient:
+def of_url(text: str, token: str = "") -> AdminClient:
     """Return a client of the node with this admin address: `http://127.0.0.1:8060`, or without `http://`."""
     url = urlsplit(text if "://" in text else f"http://{text}")
     try:
@@ -129,6 +149,7 @@ def of_url(text: str) -> AdminClient:
         lambda timeout: http.client.HTTPConnection(host, port, timeout=timeout),
         f"{host}:{port}",
         "start it with angarium node --admin, or ask with --data DIR on its machine",
+        token,
     )
 
 
@@ -136,7 +157,19 @@ def chosen(data: Path | None, admin: str | None) -> AdminClient:
     """Return the client that the flags ask for."""
     if data is not None and admin is not None:
         raise click.UsageError("give --data or --admin, not both")
-    return of_url(admin) if admin is not None else of_data(data_folder(data))
+    return of_url(admin, chosen_token()) if admin is not None else of_data(data_folder(data))
+
+
+def chosen_token() -> str:
+    """Return the token in the file that the flag of the running command names; empty without one."""
+    context = click.get_current_context(silent=True)
+    file = context.meta.get(TOKEN_KEY) if context is not None else None
+    return read_token(file) if file is not None else ""
+
+
+def _keep_token_file(context: click.Context, _parameter: click.Parameter, file: Path | None) -> None:
+    if file is not None:
+        context.meta[TOKEN_KEY] = file
 
 
 def data_folder(data: Path | None) -> Path:
@@ -145,7 +178,16 @@ def data_folder(data: Path | None) -> Path:
 
 
 def node_options(function: F) -> F:
-    """Add `--data` and `--admin`, which say whom to ask."""
+    """Add `--data` and `--admin`, which say whom to ask, and `--admin-token-file`, which `chosen` looks up."""
+    function = click.option(
+        "--admin-token-file",
+        type=click.Path(path_type=Path, dir_okay=False),
+        metavar="FILE",
+        envvar="ANGARIUM_ADMIN_TOKEN_FILE",
+        expose_value=False,
+        callback=_keep_token_file,
+        help="File with the token that the node asks for at its admin address.",
+    )(function)
     function = click.option("--admin", metavar="URL", help="Admin address of a running node.")(function)
     return click.option(
         "--data",

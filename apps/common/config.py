@@ -14,7 +14,8 @@ from msgspec import Meta
 
 from apps.common import values
 from apps.common.exits import Exit, Failure
-from apps.common.values import Address, Listen, Neighbour, Transport, did_you_mean
+from apps.common.token import read_token
+from apps.common.values import Address, Listen, Neighbour, Transport, did_you_mean, is_loopback
 
 PREFIX = "ANGARIUM_"
 OTHER_VARIABLES = frozenset({"ANGARIUM_CONFIG", "ANGARIUM_NO_UVLOOP", "ANGARIUM_REQUIRE_TOOLS", "ANGARIUM_FAULTS"})
@@ -80,6 +81,9 @@ class NodeConfig(msgspec.Struct, frozen=True, kw_only=True):
     admin: Annotated[Address | None, Meta(description="HOST:PORT of the admin interface, beside DIR/control.sock.")] = (
         None
     )
+    admin_token_file: Annotated[
+        Path | None, Meta(description="File with the token that the admin interface asks for over TCP.")
+    ] = None
     store: Annotated[str, Meta(description="Where mail is kept: sqlite, memory, module:Class or file.py:Class.")] = (
         "sqlite"
     )
@@ -310,6 +314,7 @@ READERS: dict[str, Callable[[Given], Any]] = {
     "log_dir": read_path,
     "neighbour": read_neighbours,
     "neighbour_secret_file": read_path,
+    "admin_token_file": read_path,
     "link_address": lambda given: values.listen(text_of(given)),
     "router_rungs": read_rungs,
     "admin": lambda given: values.address(text_of(given)),
@@ -332,7 +337,25 @@ def check(config: NodeConfig, origins: Mapping[str, str]) -> None:
             f"anyone who reaches {outside[0]} could register as anyone; listen on 127.0.0.1, "
             "or say --open-to-network if that is what you want",
         )
+    check_admin(config, origins)
     check_neighbours(config, origins)
+
+
+def check_admin(config: NodeConfig, origins: Mapping[str, str]) -> None:
+    """Check who may reach the admin interface, and that its token can be read."""
+    file = config.admin_token_file
+    if file is not None:
+        try:
+            read_token(file)
+        except Failure as failure:
+            raise ConfigError(origins["admin_token_file"], "admin_token_file", failure.message) from failure
+    elif config.admin is not None and not is_loopback(config.admin.host):
+        raise ConfigError(
+            origins["admin"],
+            "admin",
+            f"{config.admin} is beyond this machine, and anyone there could do everything; "
+            f"write 127.0.0.1:{config.admin.port}, or name a token with --admin-token-file",
+        )
 
 
 def check_neighbours(config: NodeConfig, origins: Mapping[str, str]) -> None:

@@ -1,4 +1,4 @@
-"""The admin interface of a node: HTTP and JSON on DIR/control.sock, and on a loopback TCP address if wanted.
+"""The admin interface of a node: HTTP and JSON on DIR/control.sock, and on a TCP address if wanted.
 
 It runs in a thread with an event loop of its own and asks the actors; what it answers has no secret in it.
 Errors are `{"error": word, "detail": sentence}` with the HTTP status that fits.
@@ -29,15 +29,25 @@ STOP_TIMEOUT = 5.0
 
 
 class AdminServer:
-    """Serves an application on the control socket (0600) and, if asked, on one loopback TCP address."""
+    """Serves an application on the control socket (0600) and, if asked, on one TCP address."""
 
-    def __init__(self, make_app: Callable[[], web.Application], *, data: Path, tcp: Address | None = None) -> None:
-        """Take what to serve; `make_app` runs in the server's own thread. Nothing is opened yet."""
-        if tcp is not None and not is_loopback(tcp.host):
+    def __init__(
+        self,
+        make_app: Callable[[], web.Application],
+        *,
+        data: Path,
+        tcp: Address | None = None,
+        has_token: bool = False,
+    ) -> None:
+        """Take what to serve; `make_app` runs in the server's own thread. Nothing is opened yet.
+
+        `has_token`: it asks for one over TCP, so the address may be one that other machines reach; else a Failure.
+        """
+        if tcp is not None and not has_token and not is_loopback(tcp.host):
             raise Failure(
                 f"cannot serve the admin interface at {tcp}",
-                why="it has no password, so only this machine may reach it",
-                do=f"write --admin 127.0.0.1:{tcp.port}",
+                why="it has no token, so only this machine may reach it",
+                do=f"write --admin 127.0.0.1:{tcp.port}, or name a token with --admin-token-file",
                 code=Exit.CONFIG,
             )
         self._make_app = make_app
@@ -123,7 +133,7 @@ def _control_socket(path: Path) -> socket.socket:
 
 
 def _tcp_socket(address: Address) -> socket.socket:
-    """Bind a loopback TCP address; `localhost` is taken as 127.0.0.1."""
+    """Bind a TCP address; `localhost` is taken as 127.0.0.1."""
     host = "127.0.0.1" if address.host.lower() == "localhost" else address.host
     tcp = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
     try:

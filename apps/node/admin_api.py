@@ -14,12 +14,14 @@ from actors.ref import Ref
 from apps.common.logs import Logs
 from apps.node import admin_views as views
 from apps.node.admin_answers import Events, MessageView, Readiness, Status
+from apps.node.admin_bindings import BindingsApi
 from apps.node.admin_facts import NodeActors, NodeFacts, NodeReader, obstacles
 from apps.node.admin_guard import guard, json_reply, number
 from apps.node.admin_journeys import JourneysApi
 from apps.node.admin_links import LinksApi
 from apps.node.admin_live import LiveApi
 from apps.node.admin_logs import LogsApi
+from apps.node.admin_queues import QueuesApi
 from apps.node.admin_routes import Parameter, Route, serve
 from apps.node.admin_users import UsersApi
 from apps.node.asking import AskError, ask_async
@@ -31,8 +33,12 @@ MAX_UPLOAD = 64 * 1024 * 1024
 class AdminApi:
     """The handlers of one node, and the table of all paths."""
 
-    def __init__(self, facts: NodeFacts, actors: NodeActors, logs: Logs | None = None) -> None:
-        """Take what to tell and whom to ask; without logs the paths about them are not served."""
+    def __init__(self, facts: NodeFacts, actors: NodeActors, logs: Logs | None = None, token: str = "") -> None:
+        """Take what to tell and whom to ask; without logs the paths about them are not served.
+
+        `token`: must be shown over TCP; without one only this machine may ask there.
+        """
+        self._token = token
         self._reader = NodeReader(facts, actors)
         self._logs = logs
         self._actors = actors
@@ -40,7 +46,7 @@ class AdminApi:
 
     def app(self) -> web.Application:
         """Make the application; call it in the server's thread."""
-        app = web.Application(middlewares=[guard], client_max_size=MAX_UPLOAD)
+        app = web.Application(middlewares=[guard(self._token)], client_max_size=MAX_UPLOAD)
         app.on_shutdown.append(self._live.close_all)
         serve(app, self.table())
         return app
@@ -51,6 +57,8 @@ class AdminApi:
             *self.routes(),
             *self._live.routes(),
             *UsersApi(self._reader).routes(),
+            *BindingsApi(self._reader).routes(),
+            *QueuesApi(self._reader).routes(),
             *LinksApi(self._actors.server_manager, self._actors.router).routes(),
             *JourneysApi(self._actors.server_manager).routes(),
             *(LogsApi(self._logs).routes() if self._logs is not None else ()),

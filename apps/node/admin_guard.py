@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import hmac
 import socket
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
+from urllib.parse import urlsplit
 
 import msgspec
 from aiohttp import web
+from aiohttp.typedefs import Middleware
 
 from actors.messages.client_manager import CommandDone
 from apps.common.values import host_port, is_loopback
@@ -43,12 +46,19 @@ def error_reply(status: int, error: str, detail: str) -> web.Response:
     return json_reply({"error": error, "detail": detail}, status)
 
 
-@web.middleware
-async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Let in who may ask, and turn errors into JSON."""
+def guard(token: str = "") -> Middleware:
+    """Make what lets in who may ask, and turns errors into JSON; with a token it is asked for over TCP."""
+
+    @web.middleware
+    async def guarded(request: web.Request, handler: Handler) -> web.StreamResponse:
+        refused = _refusal(request, token)
+        return await _answer(request, handler) if refused is None else refused
+
+    return guarded
+
+
+async def _answer(request: web.Request, handler: Handler) -> web.StreamResponse:
     try:
-        if not _named_locally(request):
-            return error_reply(403, "refused", "ask by the name localhost, 127.0.0.1 or [::1]")
         return await handler(request)
     except ApiError as error:
         return error_reply(error.status, error.error, error.detail)
@@ -58,17 +68,42 @@ async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
         return error_reply(error.status, "not-found" if error.status == 404 else "bad-request", error.reason)
 
 
-def _named_locally(request: web.Request) -> bool:
-    """Refuse other Host headers on TCP: a web page whose name was made to point here carries its own."""
+def _refusal(request: web.Request, token: str) -> web.Response | None:
+    """Tell who may not ask. The control socket's mode says who may use it; `/livez` tells nothing."""
+    if _is_local_socket(request) or (token and request.path == "/livez"):
+        return None
+    if token:
+        if _shows(request, token):
+            return None
+        refused = error_reply(401, "unauthorized", "show the token: Authorization: Bearer TOKEN")
+        refused.headers["WWW-Authenticate"] = "Bearer"
+        return refused
+    if not _is_loopback_name(request.headers.get("Host", "")):
+        # A web page whose name was made to point here carries its own.
+        return error_reply(403, "refused", "ask by the name localhost, 127.0.0.1 or [::1]")
+    origin = request.headers.get("Origin")
+    if origin is not None and not _is_loopback_name(urlsplit(origin).netloc):
+        return error_reply(403, "refused", "web pages of other hosts may not ask")
+    return None
+
+
+def _is_local_socket(request: web.Request) -> bool:
     transport = request.transport
     sock = None if transport is None else transport.get_extra_info("socket")
-    if sock is not None and sock.family == socket.AF_UNIX:
-        return True
+    return sock is not None and sock.family == socket.AF_UNIX
+
+
+def _shows(request: web.Request, token: str) -> bool:
+    scheme, _, shown = request.headers.get("Authorization", "").partition(" ")
+    right = hmac.compare_digest(shown.strip().encode("utf-8", "surrogateescape"), token.encode())
+    return right and scheme.lower() == "bearer"
+
+
+def _is_loopback_name(name: str) -> bool:
     try:
-        host, _ = host_port(request.headers.get("Host", ""), default=80)
+        return is_loopback(host_port(name, default=80)[0])
     except ValueError:
         return False
-    return is_loopback(host)
 
 
 def number(request: web.Request, key: str, default: int, most: int) -> int:

@@ -109,10 +109,16 @@ class UsersApi:
     async def list(self, request: web.Request) -> web.Response:
         """List users by name, a page at a time: `next` is the `after` of the next page, or null."""
         limit = number(request, "limit", 1000, MAX_PAGE)
-        listed = await self._reader.users(after=request.query.get("after", ""), limit=limit)
-        page = tuple(views.user(info, listed.node_time) for info in listed.users)
-        more = len(listed.users) == limit
-        return json_reply(UsersPage(page, listed.total, listed.users[-1].name if more else None))
+        after = request.query.get("after", "")
+        part, online = request.query.get("q", ""), flag(request, "online")
+        found: tuple[UserView, ...] = ()
+        while True:
+            listed = await self._reader.users(after=after, limit=limit - len(found), part=part, online=online)
+            found += tuple(views.user(info, listed.node_time) for info in listed.users)
+            if len(found) >= limit or not listed.reached:
+                break
+            after = listed.reached  # nobody fits among those looked at so far
+        return json_reply(UsersPage(found, listed.total, found[-1].name if found and len(found) >= limit else None))
 
     async def show(self, request: web.Request) -> web.Response:
         """Tell what is known of one user."""

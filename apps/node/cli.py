@@ -58,8 +58,6 @@ def serve(config: NodeConfig, realm: str | None) -> None:
 
     from apps.common import logs
     from apps.common.process import run
-    from apps.node.admin import AdminServer
-    from apps.node.admin_api import AdminApi
     from apps.node.admin_facts import NodeFacts, node_actors
     from apps.node.process import Threads, end_process, make_store, start, thread_dumps
     from apps.node.wiring import NodeHangs
@@ -78,7 +76,7 @@ def serve(config: NodeConfig, realm: str | None) -> None:
             addresses=running.addresses,
         )
         actors = node_actors(running)
-        admin = AdminServer(AdminApi(facts, actors, log).app, data=config.data, tcp=config.admin)
+        admin = _admin(config, facts, actors, log)
         try:
             admin.start()
             _advise(config, running.client_manager)
@@ -93,6 +91,20 @@ def serve(config: NodeConfig, realm: str | None) -> None:
         world.timers.stop()
         log.close()
         dumps.close()
+
+
+def _admin(config: NodeConfig, facts: Any, actors: Any, log: Any) -> Any:
+    """Make the admin interface as the settings want it."""
+    from apps.common.token import open_to_others, read_token
+    from apps.node.admin import AdminServer
+    from apps.node.admin_api import AdminApi
+
+    file = config.admin_token_file
+    token = "" if file is None else read_token(file)
+    if file is not None and (remark := open_to_others(file)):
+        output.say(remark)
+    api = AdminApi(facts, actors, log, token)
+    return AdminServer(api.app, data=config.data, tcp=config.admin, has_token=bool(token))
 
 
 def _admin_word(admin: Any) -> list[str]:
