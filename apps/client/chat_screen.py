@@ -168,6 +168,7 @@ class ChatApp(App[None], View):
         self._dirty: dict[int, Line] = {}
         self._gathering = False
         self._asking = False
+        self._link_said = Link.CONNECTING
         self._last_day = ""
         self._shown: dict[int, tuple[Static, str]] = {}
         """The lines on the screen, and the day that is written above one."""
@@ -259,10 +260,12 @@ class ChatApp(App[None], View):
 
     def link(self, link: Link, why: str) -> None:
         """Say how the registration is; ask for a password if one is wanted."""
-        if link in (Link.LOST, Link.REFUSED):
-            self.remark(f"{_WORDS[link]}: {why}")
-        elif link is Link.ONLINE:
-            self.remark(f"registered at {self._me.via}")
+        if link is not self._link_said:
+            self._link_said = link
+            if link in (Link.LOST, Link.REFUSED):
+                self.remark(f"{_WORDS[link]}: {why}")
+            elif link is Link.ONLINE:
+                self.remark(f"registered at {self._me.via}")
         self._gather()
         if link is Link.LOCKED and not self._asking:
             self._asking = True

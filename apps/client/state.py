@@ -154,7 +154,7 @@ def _lock(path: Path) -> int:
         os.close(lock)
         raise Failure(
             f"another angarium listens with the state file {path}",
-            do="end it, or name another file with --state",
+            do="end it, or name another file with --state (chat: --history)",
             code=Exit.CONFIG,
         ) from None
     return lock
@@ -175,4 +175,6 @@ def _open(path: Path) -> sqlite3.Connection:
 
 
 def _unusable(path: Path, why: str) -> Failure:
-    return Failure(f"cannot use the state file {path}", why=why, do="name another with --state", code=Exit.CONFIG)
+    return Failure(
+        f"cannot use the state file {path}", why=why, do="name another with --state (chat: --history)", code=Exit.CONFIG
+    )

@@ -91,8 +91,8 @@ def drawn(picture: Picture, height: int) -> RenderableType:
     parts += ["", _rates(picture, room)]
     if picture.sample.neighbours:
         parts += ["", _neighbours(picture.sample.neighbours, room // 2 or 1)]
-    if picture.sample.queues:
-        parts += ["", _queues(picture.sample.queues, room // 2 or 1)]
+    if queues := [item for item in picture.sample.queues if item["waiting"]]:
+        parts += ["", _queues(queues, room // 2 or 1)]
     return Group(*parts)
 
 
