@@ -9,6 +9,7 @@ from actors.client_manager.core import Core
 from actors.client_manager.edge_deliveries import EdgeDeliveries
 from actors.client_manager.intake import Ended, ending_of
 from actors.messages.client_manager import DeliveryResult
+from actors.messages.requests import OutboundRequest
 from actors.messages.server_manager import MessagesQueued, QueuedMessage, RelayDeliveries
 from actors.messages.sip_adapter import SendRequests
 from actors.messages.storage import (
@@ -31,6 +32,7 @@ from actors.model import (
     queue_user,
 )
 from actors.state.delivery_table import BUFFER
+from actors.state.trail import AT_SERVER
 
 EXPIRY_BATCH = 200
 
@@ -185,7 +187,7 @@ class Mailroom:
             if far:
                 core.refs.server_manager.tell(RelayDeliveries(items=far))
             messages = [send for send in sends if send.message_id is not None and send.delivery > 0]
-            devices = [core.deliveries.device_of(send.delivery) or "" for send in messages]
+            devices = [_device(core.deliveries.device_of(send.delivery), send) for send in messages]
             outbox.steps_of(Step.SENT, [send.message_id for send in messages if send.message_id], devices)
         if outbox.queued:
             queued, outbox.queued = tuple(outbox.queued), []
@@ -205,3 +207,9 @@ class Mailroom:
                         seqs=read.seqs,
                     )
                 )
+
+
+def _device(device: DeviceKey | None, send: OutboundRequest) -> str:
+    """Name the device that a request goes to, and the server that it is at if that is another one."""
+    named = device or ""
+    return f"{named}{AT_SERVER}{send.route[-2].decode()}" if len(send.route) > 1 else named

@@ -7,6 +7,8 @@ from typing import NamedTuple
 from actors.messages.links import ToldJourney
 from actors.model import End, NodeName, QueueName, Step, UserName, queue_node, queue_user
 
+AT_SERVER = " at server "
+"""In the detail of a `sent` step, between the device and the server that it is at, if that is another one."""
 HOPS = 12
 """Nodes that are asked at most."""
 WAITING = "waiting"
@@ -66,3 +68,9 @@ class Trail:
 def forwarded_to(detail: str) -> NodeName:
     """Read the node in the detail of a `forwarded` step."""
     return NodeName(detail.removeprefix("to ").partition(",")[0])
+
+
+def sent_to(detail: str) -> tuple[str, NodeName]:
+    """Read device and server in the detail of a `sent` step; no server: the device is at the node that tells it."""
+    device, found, node = detail.rpartition(AT_SERVER)
+    return (device, NodeName(node)) if found else (detail, NodeName(""))

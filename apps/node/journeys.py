@@ -14,7 +14,7 @@ from actors.messages.links import AskJourney, ToldJourney, ToldStep
 from actors.messages.server_manager import AskFar, FarAnswered
 from actors.model import UNROUTED, End, MessageId, NodeName, QueueName, Step, UserName, queue_node, queue_user
 from actors.ref import Ref
-from actors.state.trail import UNKNOWN, WAITING, forwarded_to
+from actors.state.trail import UNKNOWN, WAITING, forwarded_to, sent_to
 from apps.common.journey import Journey, SilentNode, TracedStep
 from apps.node.asking import AskError, ask_async
 
@@ -170,6 +170,8 @@ def named(told: ToldJourney) -> set[NodeName]:
     for step in told.steps:
         if step.step == Step.FORWARDED:
             nodes.add(NodeName(went_to(step)))
+        elif step.step == Step.SENT:
+            nodes.add(sent_to(step.detail)[1])
         elif step.step == Step.STORED and step.detail.startswith("from "):
             nodes.add(NodeName(step.detail.removeprefix("from ").partition(",")[0]))
     return nodes - {NodeName("")}
@@ -181,7 +183,9 @@ def went_to(step: ToldStep) -> str:
     match step.step:
         case Step.FORWARDED:
             return forwarded_to(detail)
-        case Step.SENT | Step.ACKNOWLEDGED | Step.RELAYED:
+        case Step.SENT:
+            return sent_to(detail)[0]
+        case Step.ACKNOWLEDGED | Step.RELAYED:
             return detail
         case Step.ANSWERED | Step.WAITING | Step.STEPPED_ASIDE:
             for verb in (" answered ", " refused with ", " did not answer", " never answered it"):

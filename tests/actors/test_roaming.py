@@ -7,10 +7,11 @@ from collections.abc import Iterator
 import pytest
 
 from actors.messages.client_manager import AskStates, RegisterContacts
+from actors.messages.monitor import JourneySteps
 from actors.messages.requests import StateQuestion
 from actors.messages.router import Claim, FindNames, Found, NamesAreOurs, NamesLiveAt, RouteFailed
 from actors.messages.server_manager import MessagesQueued
-from actors.model import Flow, Proof, TransactionKey, UserName
+from actors.model import Flow, Proof, Step, TransactionKey, UserName
 from tests.actors.bench import contact, flow
 from tests.actors.roaming import EDGE, HOME, MIDDLE, Node, Roaming
 
@@ -281,3 +282,11 @@ def test_a_node_alone_asks_nobody() -> None:
         assert node.add_user("carol").error == ""
         assert node.roads.of(FindNames) == []
         assert node.server_manager.messages == ()
+
+
+def test_the_journey_names_the_server_that_a_phone_visits(net: Roaming) -> None:
+    net.register("alice")
+    net.home.send("bob", "alice", credentials=net.home.prove("bob", "secret", "MESSAGE"))
+    net.pass_on()
+    steps = [told for told in net.home.monitor.of(JourneySteps) if told.step is Step.SENT]
+    assert [detail.rpartition(" at ")[2] for told in steps for detail in told.details] == [f"server {EDGE}"]

@@ -133,6 +133,18 @@ def test_a_home_knows_better_than_those_who_only_wait() -> None:
     assert World(told).walk("a").reason == "for a device of bob"
 
 
+def test_the_server_that_a_phone_visits_is_asked_too() -> None:
+    told = line()
+    told["c"] = ToldJourney(ended=2.0, end="delivered", steps=steps((1.6, "sent", f"{BOB} at server e")))
+    told["e"] = ToldJourney(steps=steps((1.7, "relayed", "sip:bob@127.0.0.1:5070")))
+    journey = World(told).walk("c")
+    assert [(step.node, step.step, step.to) for step in journey.steps][:2] == [
+        ("c", "sent", BOB),
+        ("e", "relayed", "sip:bob@127.0.0.1:5070"),
+    ]
+    assert journey.state == "delivered"
+
+
 def test_nobody_knows_it() -> None:
     told = {name: ToldJourney(neighbours=one.neighbours) for name, one in line().items()}
     journey = World(told, dead={"d"}).walk("a")
