@@ -19,6 +19,7 @@ import rich_click as click
 from apps.client.admin_client import DEFAULT_DATA
 from apps.common.exits import Exit, Failure
 from apps.common.output import data
+from apps.common.token import read_token
 from apps.common.values import host_port, is_loopback
 from apps.monitor.targets import Target, target
 
@@ -43,7 +44,14 @@ PORT = 8080
     metavar="FILE",
     help="File with the token of the nodes' admin interfaces.",
 )
-def monitor(nodes: tuple[str, ...], listen: str, admin_token_file: Path | None) -> None:
+@click.option(
+    "--data",
+    "folder",
+    type=click.Path(path_type=Path, file_okay=False),
+    metavar="DIR",
+    help="Folder for the histories of who chats in the console. [default: where angarium chat keeps them]",
+)
+def monitor(nodes: tuple[str, ...], listen: str, admin_token_file: Path | None, folder: Path | None) -> None:
     """Show nodes in the browser: who is where, what flows, what waits, and why.
 
     Prints `ready URL` once it serves; SIGTERM stops it. Needs the extra `gui`.
@@ -67,10 +75,10 @@ def monitor(nodes: tuple[str, ...], listen: str, admin_token_file: Path | None) 
         raise Failure(
             "the console needs NiceGUI", do="install it: python3 -m pip install 'angarium[gui]'", code=Exit.CONFIG
         )
-    run(targets, host, choose_port(host, port), token)
+    run(targets, host, choose_port(host, port), token, folder)
 
 
-def run(targets: list[Target], host: str, port: int, token: str) -> None:
+def run(targets: list[Target], host: str, port: int, token: str, folder: Path | None = None) -> None:
     """Serve until told to stop."""
     from apps.monitor.console import Console
     from apps.monitor.web import serve
@@ -84,18 +92,8 @@ def run(targets: list[Target], host: str, port: int, token: str) -> None:
     # The server puts these back at its end and sends itself the signal that stopped it.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda _number, _frame: None)
-    serve(Console(targets, token), host, port, token="" if is_loopback(host) else token, ready=ready)
-
-
-def read_token(path: Path) -> str:
-    """Read the token; 78 if the file cannot be read or is empty."""
-    try:
-        token = path.read_text(encoding="utf-8").strip()
-    except (OSError, UnicodeDecodeError) as error:
-        raise Failure(f"cannot read {path}", why=str(error), code=Exit.CONFIG) from error
-    if not token:
-        raise Failure(f"{path} holds no token", code=Exit.CONFIG)
-    return token
+    console = Console(targets, token, chat_folder=folder)
+    serve(console, host, port, token="" if is_loopback(host) else token, ready=ready)
 
 
 def choose_port(host: str, port: int) -> int:

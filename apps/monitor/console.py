@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 
 from apps.monitor.source import NodeSource
 from apps.monitor.state import Trouble, troubles
@@ -13,8 +14,9 @@ from apps.monitor.view import Latencies, NodeView
 class Console:
     """What all pages share: one source a node. Nothing of a browser is kept here."""
 
-    def __init__(self, targets: Iterable[Target], token: str = "") -> None:
-        """Take where the nodes are; nothing is opened yet."""
+    def __init__(self, targets: Iterable[Target], token: str = "", *, chat_folder: Path | None = None) -> None:
+        """Take where the nodes are, and where chats keep their histories; nothing is opened yet."""
+        self.chat_folder = chat_folder
         latencies = Latencies()
         self.sources: Sequence[NodeSource] = tuple(NodeSource(target, token, latencies=latencies) for target in targets)
 

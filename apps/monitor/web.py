@@ -53,6 +53,7 @@ PAGES = (
     PageEntry("/", "Network", "hub", "apps.monitor.pages.network"),
     PageEntry("/users", "Users", "group", "apps.monitor.pages.users"),
     PageEntry("/neighbours", "Links", "link", "apps.monitor.pages.neighbours"),
+    PageEntry("/chat", "Chat", "chat", "apps.monitor.pages.chat"),
     PageEntry("/message", "Message", "route", "apps.monitor.pages.message"),
     PageEntry("/plots", "Plots", "show_chart", "apps.monitor.pages.plots"),
     PageEntry("/logs", "Logs", "notes", "apps.monitor.pages.logs"),

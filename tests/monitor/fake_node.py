@@ -141,8 +141,8 @@ def beside(node: FakeNode) -> Iterator[asyncio.AbstractEventLoop]:
     try:
         asyncio.run_coroutine_threadsafe(node.start(), loop).result(10)
         yield loop
-        asyncio.run_coroutine_threadsafe(node.stop(), loop).result(10)
     finally:
+        asyncio.run_coroutine_threadsafe(node.stop(), loop).result(10)
         loop.call_soon_threadsafe(loop.stop)
         thread.join(10)
         loop.close()
