@@ -124,7 +124,8 @@ def _rates(picture: Picture, room: int) -> RenderableType:
     first = [name.removesuffix("_total") for name in _FIRST]
     shown = [name for name in picture.rates if picture.rates[name] or name in first][: 2 * room]
     if not shown:
-        return Text("no rates yet: the node has just been started", style="dim")
+        why = "the node does not answer" if picture.trouble else "the node has just been started"
+        return Text(f"no rates: {why}", style="dim")
     grid = _table("a second", "", "", "")
     half = (len(shown) + 1) // 2
     for row in range(half):
@@ -137,11 +138,11 @@ def _rates(picture: Picture, room: int) -> RenderableType:
 
 def _neighbours(items: list[dict[str, Any]], room: int) -> Table:
     grid = _table("neighbour", "state", "waiting", "oldest", "sent", "received")
-    for item in sorted(items, key=lambda each: (each["state"] == "up", -each["waiting"]))[:room]:
-        state = item["state"] + (f": {item['reason']}" if item.get("reason") else "")
-        oldest = item.get("oldest_age_seconds")
+    for item in sorted(items, key=lambda each: (each["up"], -each["waiting"]))[:room]:
+        state = "up" if item["up"] else f"down: {item['reason']}"
+        oldest = age(item["oldest_age_seconds"]) if item["waiting"] else ""
         cells = (
-            item["name"], state, item["waiting"], age(oldest) if oldest else "", item["sent"], item["received"],
+            item["name"], state, item["waiting"], oldest, item["sent"], item["received"],
         )  # fmt: skip
         grid.add_row(*(Text(printable(str(cell))) for cell in cells))
     return grid

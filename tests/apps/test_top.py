@@ -23,7 +23,7 @@ def sample(at: float, pid: int = 1, **counters: float) -> Sample:
         "ready": False, "users": 3, "online": None, "messages": 4, "oldest_age_seconds": 5.0, "gauges": {},
         "alarms": [{"name": "disk", "text": "full\x1b[2J", "advice": "[b]buy[/b] one"}], "counters": counters,
     }  # fmt: skip
-    link = {"name": "b\x1b", "state": "down", "reason": "gone", "waiting": 7, "oldest_age_seconds": 3.0}
+    link = {"name": "b\x1b", "up": False, "reason": "gone", "waiting": 7, "oldest_age_seconds": 3.0}
     queue = {"kind": "mailbox", "name": "\u202ebob", "waiting": 2, "oldest_age_seconds": None}
     return Sample(at, status, [{**link, "sent": 1, "received": 2}], [{**queue, "in_flight": 1, "in_doubt": 0}])
 
@@ -88,7 +88,8 @@ def test_a_watcher_waits_for_a_node_that_went_away(monkeypatch: pytest.MonkeyPat
 
 
 def test_once_it_prints_one_object(tmp_path: Any) -> None:
-    with node_process(tmp_path / "data", "--open") as node:
+    gone = "b=tcp://127.0.0.1:9"
+    with node_process(tmp_path / "data", "--open", "--neighbour", gone) as node:
         done = run("top", "--data", node.data, "--once", "--json", "--interval", "0.1")
         assert done.exit_code == Exit.OK
         told = json.loads(done.stdout)
@@ -99,4 +100,5 @@ def test_once_it_prints_one_object(tmp_path: Any) -> None:
         assert told["rates"]["messages_accepted"] == 0.0
         shown = run("top", "--admin", node.admin, "--once", "--interval", "0.1")
         assert "messages accepted" in shown.stdout
+        assert "down: " in shown.stdout
     assert run("top", "--data", node.data, "--once").exit_code == Exit.UNREACHABLE
