@@ -8,6 +8,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
+from apps.node.metric_names import about
+
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 PREFIX = "angarium_"
 _NAME = re.compile(r"([a-zA-Z_][a-zA-Z0-9_]*)(?:\{([a-z_]+)=\"([A-Za-z0-9_. -]*)\"\})?")
@@ -44,8 +46,7 @@ def _families(
         name, label, value = match[1], match[2], match[3]
         family = families.get((name, label))
         if family is None:
-            help_text = name.replace("_", " ").strip().capitalize() + "."
-            family = kind(PREFIX + name, help_text, labels=[label] if label else None)
+            family = kind(PREFIX + name, about(name), labels=[label] if label else None)
             families[name, label] = family
         family.add_metric([value] if label else [], values[key])
     yield from families.values()
