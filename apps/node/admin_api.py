@@ -25,6 +25,7 @@ from apps.node.admin_queues import QueuesApi
 from apps.node.admin_routes import Parameter, Route, serve
 from apps.node.admin_users import UsersApi
 from apps.node.asking import AskError, ask_async
+from apps.node.openapi import OpenApi
 
 MAX_UPLOAD = 64 * 1024 * 1024
 """Bytes of one request: an import of a few hundred thousand users."""
@@ -48,11 +49,12 @@ class AdminApi:
         """Make the application; call it in the server's thread."""
         app = web.Application(middlewares=[guard(self._token)], client_max_size=MAX_UPLOAD)
         app.on_shutdown.append(self._live.close_all)
-        serve(app, self.table())
+        table = self.table()
+        serve(app, (*table, *OpenApi(self._reader.facts.version).routes(table)))
         return app
 
     def table(self) -> tuple[Route, ...]:
-        """Name all paths that are served."""
+        """Name all paths that are served, but for the one that describes them."""
         return (
             *self.routes(),
             *self._live.routes(),
@@ -91,7 +93,7 @@ class AdminApi:
                 self.ready,
                 "Tell whether the node takes messages.",
                 Readiness,
-                errors=((503, "it does not, for these reasons"),),
+                also=(503,),
             ),
             Route("GET", "/metrics", self.metrics, "Give counters and gauges as Prometheus reads them.", None),
         )

@@ -42,6 +42,8 @@ class Route(NamedTuple):
     parameters: tuple[Parameter, ...] = ()
     errors: tuple[tuple[int, str], ...] = ()
     """Statuses other than success, each with what it means here."""
+    also: tuple[int, ...] = ()
+    """Other statuses with the same answer."""
 
 
 def serve(app: web.Application, routes: Iterable[Route]) -> None:

@@ -70,6 +70,7 @@ class UsersApi:
                 201,
                 NewUser,
                 errors=(NO_USER, (409, "he exists already, here or at another node")),
+                also=(200,),
             ),
             Route("POST", "/v1/users/import", self.add_many, "Import many users.", Imported, 200, ImportUsers),
             Route("GET", "/v1/users/{name}", self.show, "Show one user.", UserView, errors=(NO_USER,)),
