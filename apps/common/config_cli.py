@@ -1,4 +1,7 @@
-"""The command `angarium config`: what a node would start with, where from, and whether it holds."""
+"""The command `angarium config`: what a node would start with, where from, and whether it holds.
+
+Exit codes: 0 told, or it holds; 2 usage; 78 a setting is wrong.
+"""
 
 from __future__ import annotations
 
