@@ -121,6 +121,16 @@ def completions(text: str, names: Iterable[str], ids: Iterable[str]) -> list[str
     return [item for item in found if item != text]
 
 
+def common_start(words: Iterable[str]) -> str:
+    """Return what all words begin with."""
+    first, *others = words
+    length = len(first)
+    for word in others:
+        while not word.startswith(first[:length]):
+            length -= 1
+    return first[:length]
+
+
 def ticks(line: Line) -> str:
     """Return the mark of an own line: `..` sending, one tick accepted, two delivered, a cross and the reason failed."""
     mark = _TICKS.get(line.state, "")

@@ -7,11 +7,9 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from typing import ClassVar
 
-from rich.console import RenderableType
-from rich.table import Table
 from rich.text import Text
 from textual.app import App, ComposeResult
 from textual.binding import Binding, BindingType
@@ -23,27 +21,24 @@ from textual.widgets import Input, OptionList, Static
 from textual.widgets.option_list import Option
 
 from actors.model import POSTMASTER
+from apps.client.chat_drawn import drawn, drawn_contact
 from apps.client.chat_engine import Engine, Link, Me, View
 from apps.client.chat_model import (
     COMMANDS,
     SHOWN,
     Chat,
     Command,
-    Contact,
     Line,
     Say,
-    State,
     Wrong,
+    common_start,
     completions,
     day,
     read_entry,
-    text_of,
-    ticks,
 )
 from apps.client.chat_store import ChatStore
 from apps.client.exchange import Timers
 from apps.client.session import Refused
-from apps.client.show import clock
 from apps.client.wire import Unreachable
 from apps.common.output import printable
 from apps.common.process import stop_signals
@@ -52,8 +47,6 @@ NARROW = 60
 """Columns below which the contacts are not shown; their unread count stands above."""
 GATHER = 0.05
 """Seconds in which changes are gathered before they are drawn."""
-NAME = 14
-"""Columns of a name beside its line, at most."""
 REMARKS = 100
 """Remarks that stay on the screen."""
 _COLOURS = {Link.ONLINE: "green", Link.AWAY: "yellow", Link.CONNECTING: "yellow"}
@@ -402,48 +395,12 @@ class ChatApp(App[None], View):
         contacts = self.query_one("#contacts", OptionList)
         known = self.chat.contacts
         contacts.clear_options()
-        contacts.add_options([Option(_contact(contact)) for contact in known])
+        contacts.add_options([Option(drawn_contact(contact)) for contact in known])
         names = [contact.name for contact in known]
         contacts.highlighted = names.index(self.chat.peer) if self.chat.peer in names else None
 
 
 _KEYS = "\nTab completes, Ctrl-N and Ctrl-P change the conversation, PageUp and PageDown scroll, Ctrl-C ends"
-
-
-def _contact(contact: Contact) -> Text:
-    unread = f" ({contact.unread})" if contact.unread else ""
-    name = Text(printable(contact.name), style="bold" if unread else "")
-    name.truncate(20 - len(unread), overflow="ellipsis")
-    return name.append(unread, style="yellow")
-
-
-def drawn(line: Line, user: str, new_day: str = "") -> RenderableType:
-    """Return a line for the screen: time, who, text that wraps beside them, ticks; above it a day that begins."""
-    grid = Table.grid(padding=(0, 1), expand=True)
-    grid.add_column(width=5)
-    names = [Text(printable(name)) for name in (user, line.peer)]
-    grid.add_column(width=min(NAME, max(name.cell_len for name in names)), no_wrap=True, overflow="ellipsis")
-    grid.add_column(ratio=1, overflow="fold")
-    if new_day:
-        grid.add_row("", "", Text(new_day, style="dim"))
-    text = Text(text_of(line))
-    if line.own:
-        failed = line.state is State.FAILED
-        text.append("\n" if failed else " ")
-        text.append(ticks(line), style="red" if failed else "green")
-    who = Text(printable(user if line.own else line.peer), style="cyan" if line.own else "magenta")
-    grid.add_row(Text(clock(line.at)[:5], style="dim"), who, text)
-    return grid
-
-
-def common_start(words: Iterable[str]) -> str:
-    """Return what all words begin with."""
-    first, *others = words
-    length = len(first)
-    for word in others:
-        while not word.startswith(first[:length]):
-            length -= 1
-    return first[:length]
 
 
 def run(app: ChatApp) -> None:

@@ -20,12 +20,12 @@ from apps.client.chat_model import (
     Say,
     State,
     Wrong,
+    common_start,
     completions,
     read_entry,
     text_of,
     ticks,
 )
-from apps.client.chat_screen import common_start
 from apps.client.chat_store import ChatStore
 from apps.client.chat_watch import Watch
 from apps.client.session import Incoming
