@@ -7,8 +7,9 @@ from typing import Any
 from actors.client_manager.core import ClientSettings
 from actors.messages.client_manager import AddUser, CommandDone, MoveUser, RemoveUser
 from actors.messages.lifecycle import CommandFailed
+from actors.messages.links import AskJourney
 from actors.messages.router import ReadRoutes
-from actors.messages.server_manager import AddNeighbour, ListNeighbours, NeighboursListed, RemoveNeighbour
+from actors.messages.server_manager import AddNeighbour, AskFar, ListNeighbours, NeighboursListed, RemoveNeighbour
 from actors.messages.storage import ForgetNeighbour, StoreItem, StoreMessages
 from actors.model import Envelope, MessageId, NodeName, Proof, Seconds, UserName, mailbox_queue
 from actors.server_manager.core import LinkSettings
@@ -116,6 +117,9 @@ class FederatedStory:
         self.net.run_for(5)
         dave.switch_off()
         self.ask("a", ReadRoutes, actor="router")
+        for name in self.net.sites:
+            asked = AskJourney(MessageId("x"))
+            self.ask(name, AskFar, actor="server_manager", content=asked, to=NodeName(name))
 
     def move(self) -> None:
         """bob moves to a with his mail, and mail comes to c for him when he has gone."""
