@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 from aiohttp import web
@@ -152,5 +153,8 @@ class AdminApi:
             "uptime_seconds": self._reader.uptime,
             "alarms": float(len(monitor.alarms)),
         }
-        body = exposition(monitor.counters, gauges)
+        links = await self._reader.neighbours()
+        for item in links.neighbours:
+            gauges[f'neighbour_messages{{neighbour="{item.node}"}}'] = float(item.waiting)
+        body = exposition({**monitor.counters, "process_cpu_seconds_total": time.process_time()}, gauges)
         return web.Response(body=body, headers={"Content-Type": CONTENT_TYPE})

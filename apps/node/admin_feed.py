@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import threading
 from collections import Counter, deque
-from collections.abc import Iterable
+from collections.abc import Sequence
 
 from actors.messages.monitor import JourneySteps
 from actors.model import Step
@@ -61,23 +61,31 @@ class FrameQueue:
             await self._event.wait()
 
 
-def summary(batches: Iterable[JourneySteps], at: float) -> Steps:
+def summary(batches: Sequence[JourneySteps], at: float) -> Steps:
     """Sum up what happened to messages."""
     counts: Counter[str] = Counter()
     flows: Counter[tuple[str, str]] = Counter()
-    newest: deque[tuple[JourneySteps, int]] = deque(maxlen=SAMPLES)
     for batch in batches:
         counts[batch.step.value] += len(batch.ids)
         if batch.step in TOWARDS_NODES:
             # Where a whole mailbox moves the detail is a sentence.
             flows.update((batch.step.value, detail) for detail in batch.details if " " not in detail)
-        newest.extend((batch, index) for index in range(max(0, len(batch.ids) - SAMPLES), len(batch.ids)))
     return Steps(
         at=at,
         steps=dict(counts),
         flows=tuple(FlowCount(step, clean(to), number) for (step, to), number in flows.most_common(MAX_FLOWS)),
-        samples=tuple(_sample(batch, index) for batch, index in newest),
+        samples=_newest(batches),
     )
+
+
+def _newest(batches: Sequence[JourneySteps]) -> tuple[Sample, ...]:
+    found: list[Sample] = []
+    for batch in reversed(batches):
+        first = max(0, len(batch.ids) - SAMPLES + len(found))
+        found += [_sample(batch, index) for index in range(len(batch.ids) - 1, first - 1, -1)]
+        if len(found) >= SAMPLES:
+            break
+    return tuple(reversed(found))
 
 
 def _sample(batch: JourneySteps, index: int) -> Sample:

@@ -27,6 +27,7 @@ ABOUT: dict[str, str] = {
     "damaged_rows_total": "Rows found not to match their checksum, and put aside.",
     # Other servers.
     "neighbours": "Neighbours registered with this node.",
+    "neighbour_messages": "Messages that wait for a neighbour; neighbour: its name.",
     "neighbours_up": "Neighbours whose link stands.",
     "unrouted": "Messages for whose recipient no way is known yet.",
     "messages_forwarded_total": "Messages that a neighbour took over.",
@@ -68,6 +69,7 @@ ABOUT: dict[str, str] = {
     # The process.
     "alarms": "Alarms that stand now.",
     "actor_failures_total": "Exceptions that actors contained; each is a bug.",
+    "process_cpu_seconds_total": "Seconds of processor time that the process has used.",
     "process_resident_memory_bytes": "Memory of the process that is in RAM.",
     "uptime_seconds": "Seconds since the node was started.",
 }

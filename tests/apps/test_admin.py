@@ -23,6 +23,7 @@ from actors.messages.monitor import (
     ReadMonitor,
     ReportEvent,
 )
+from actors.messages.server_manager import ListNeighbours, NeighbourInfo, NeighboursListed
 from actors.messages.storage import (
     MessageStateRead,
     QueueRead,
@@ -40,6 +41,7 @@ from actors.model import (
     Envelope,
     Flow,
     MessageId,
+    NodeName,
     Proof,
     QueueName,
     Seq,
@@ -111,6 +113,13 @@ class Node:
     def stats(self, command: ReadStoreStats) -> StoreStatsRead:
         return StoreStatsRead(command.request, 3, len(self.users), 4096, 0, 12, 1.5)
 
+    def neighbours(self, command: ListNeighbours) -> NeighboursListed:
+        near = NeighbourInfo(
+            NodeName("b"), "tcp://127.0.0.1:1", "setting", True, True, 1.0, "", waiting=3, in_flight=0, in_doubt=0,
+            oldest=0.0, sent=0, received=0,
+        )  # fmt: skip
+        return NeighboursListed(command.request, (near,), 0, NodeName("a"))
+
     def queue(self, command: ReadQueue) -> QueueRead:
         return QueueRead(command.request, command.queue, (STORED,) if command.after < 7 else (), False)
 
@@ -141,6 +150,7 @@ ANSWERS: dict[type, Callable[[Node, Any], Any]] = {
     RemoveUser: Node.remove,
     ListUsers: Node.list,
     ReadStoreStats: Node.stats,
+    ListNeighbours: Node.neighbours,
     ReadQueue: Node.queue,
     ReadMessageState: Node.state,
     ReadJourney: Node.journey,
@@ -320,6 +330,8 @@ def test_metrics_are_prometheus_s(served: Served) -> None:
     assert "angarium_messages_accepted_total 5.0" in lines
     assert 'angarium_answers_total{status="200"} 4.0' in lines
     assert "angarium_users_online 2.0" in lines
+    assert 'angarium_neighbour_messages{neighbour="b"} 3.0' in lines
+    assert not any("alice" in line for line in lines)
     assert "# TYPE angarium_messages_accepted_total counter" in lines
 
 
