@@ -167,3 +167,14 @@ def test_a_subscriber_that_raises_is_dropped() -> None:
         assert broken.asked == 1
         assert len(sound.messages) == 2
         monitor.failures.expect(ActorFailed)
+
+
+def test_steps_are_told_to_who_wants_them_and_as_they_are() -> None:
+    reader, other = Probe(), Probe()
+    with running(Monitor) as monitor:
+        monitor.serve(Subscribe(subscriber=other), Subscribe(subscriber=reader, steps=True))
+        batch = steps(1.0, "m1")
+        monitor.serve(batch, Subscribe(subscriber=reader), steps(2.0, "m2"), event("one"))
+    assert reader.messages == [batch, event("one")]
+    assert reader.messages[0] is batch
+    assert other.messages == [event("one")]
