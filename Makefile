@@ -2,17 +2,18 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-TYPED := $(wildcard actors sip_adapter apps examples tests benchmarks)
+TYPED := $(wildcard actors sip_adapter apps examples tests benchmarks docs)
 # What pytest is given: make test T="tests/apps -k config"
 T ?=
 
-.PHONY: help venv demo test run lint bench bench-routing faults clean
+.PHONY: help venv demo test run lint docs bench bench-routing faults clean
 
 help:
 	@echo "make demo    show that it works: messages delivered, one kept across a kill -9"
 	@echo "make test    run the tests (T='tests/apps -k name' for some of them)"
 	@echo "make run     start a node to try with a phone, on 127.0.0.1:5060 over UDP and TCP"
 	@echo "make lint    check style, types and imports"
+	@echo "make docs    build the pages of docs/ into build/docs"
 	@echo "make bench   measure rates, latency and memory"
 	@echo "make bench-routing  compare ways of finding a user in networks of up to 10,000 nodes"
 	@echo "make faults  the long fault runs: kills, power cuts, damaged files"
@@ -78,6 +79,10 @@ lint: $(VENV)/.installed-dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy $(TYPED)
 	$(BIN)/lint-imports
+
+docs: $(VENV)/.installed-dev
+	$(BIN)/python -m sphinx -W --keep-going -q -b html docs build/docs
+	@echo "open build/docs/index.html"
 
 bench: $(VENV)/.installed-test
 	$(BIN)/python -m benchmarks.run

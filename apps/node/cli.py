@@ -1,8 +1,4 @@
-"""`angarium node`: start a node and serve until told to stop.
-
-Exit codes: 0 stopped as asked; 2 usage; 70 a fault, start it again; 78 a setting is wrong, the folder is in use or
-another realm's, an address cannot be had, a replacement cannot be loaded.
-"""
+"""`angarium node`: start a node and serve until told to stop."""
 
 from __future__ import annotations
 
