@@ -175,6 +175,6 @@ def test_steps_are_told_to_who_wants_them_and_as_they_are() -> None:
         monitor.serve(Subscribe(subscriber=other), Subscribe(subscriber=reader, steps=True))
         batch = steps(1.0, "m1")
         monitor.serve(batch, Subscribe(subscriber=reader), steps(2.0, "m2"), event("one"))
-    assert reader.messages == [batch, event("one")]
+    assert reader.messages == (batch, event("one"))
     assert reader.messages[0] is batch
-    assert other.messages == [event("one")]
+    assert other.messages == (event("one"),)
