@@ -51,7 +51,8 @@ def add(console: Console) -> None:
             def draw() -> None:
                 for chart, (_, _, value) in zip(charts, PLOTS, strict=True):
                     lines = [(view.title, series(view, value)) for view in console.views[:MOST_NODES]]
-                    chart.run_chart_method("setOption", options(lines))
+                    # Not merged into what was: a chart that merges keeps more and more.
+                    chart.run_chart_method("setOption", options(lines), True)
 
             frame.every(EVERY, draw)
 
