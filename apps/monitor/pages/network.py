@@ -106,7 +106,9 @@ def _fill(tiles: Tiles, console: Console, drawn: Picture) -> None:
     stats = [view.stats for view in views if view.stats]
     up = sum(node.condition is Condition.UP for node in drawn.nodes)
     tiles.set("Nodes", f"{up} of {len(drawn.nodes) + drawn.left_out}")
-    tiles.set("Users online", f"{sum(item.online or 0 for item in stats):,} of {sum(view.users_total for view in views):,}")
+    tiles.set(
+        "Users online", f"{sum(item.online or 0 for item in stats):,} of {sum(view.users_total for view in views):,}"
+    )
     tiles.set("Messages waiting", f"{sum(item.messages for item in stats):,}")
     tiles.set("Accepted / s", f"{sum(item.accepted for item in points):,.1f}")
     tiles.set("Delivered / s", f"{sum(item.acknowledged for item in points):,.1f}")

@@ -12,8 +12,10 @@ from apps.monitor.console import Console
 from apps.monitor.view import NodeView, Point
 from apps.monitor.web import page_frame
 
-EVERY = 2.0
-MOST_POINTS = 200
+EVERY = 4.0
+ANEW = 300.0
+"""Seconds after which the window loads the page anew: what its charts have gathered in the browser goes then."""
+MOST_POINTS = 120
 MOST_NODES = 8
 COLOURS = ("#0f9d8c", "#d97706", "#6366f1", "#db2777", "#0ea5e9", "#84cc16", "#a855f7", "#64748b")
 SOFT = "#8391a2"
@@ -51,10 +53,11 @@ def add(console: Console) -> None:
             def draw() -> None:
                 for chart, (_, _, value) in zip(charts, PLOTS, strict=True):
                     lines = [(view.title, series(view, value)) for view in console.views[:MOST_NODES]]
-                    # Not merged into what was: a chart that merges keeps more and more.
+                    # Not merged into what was, so that lines of nodes that went away go.
                     chart.run_chart_method("setOption", options(lines), True)
 
             frame.every(EVERY, draw)
+            ui.timer(ANEW, ui.navigate.reload, once=True, immediate=False)
 
 
 def series(view: NodeView, value: Callable[[Point], float | None]) -> list[tuple[int, float | None]]:
