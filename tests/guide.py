@@ -7,7 +7,7 @@ Fenced blocks count, by the words behind the three ticks:
     sh at NAME          a command at the terminal NAME; what ran there is ended first, with Ctrl-C
     text                what the last commands at the reader's own terminal must have shown
     text at NAME        what the terminal NAME must come to show, behind what was seen there before
-    text type at NAME   what is typed there, with Enter at the end
+    text type at NAME   what is typed there, with Enter at the end; ^C ends what runs there
 
 In what is shown `...` stands for anything within a line; lines may stand between. Ports are replaced by free ones.
 """
@@ -177,6 +177,8 @@ class Reader:
         elif block.kind == "sh":
             self._everywhere += body if block.words == "in each terminal" else ""
             self._run(body)
+        elif block.words.startswith("type") and body.strip() == "^C":
+            self._terminals.pop(name).end()
         elif block.words.startswith("type"):
             self._terminals[name].type(body.strip() + "\r")
         elif name:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import sys
 import sysconfig
@@ -10,6 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from apps.node.admin_metrics import PREFIX
+from apps.node.metric_names import ABOUT
+from tests.faults.node import angarium
 from tests.guide import Reader
 from tests.tools import require_tool
 
@@ -33,7 +37,14 @@ def tree(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def environment(tmp_path: Path) -> dict[str, str]:
+def home(tmp_path: Path) -> dict[str, str]:
+    """Terminals of somebody who has nothing yet."""
+    kept = {key: value for key, value in os.environ.items() if not key.startswith(("PYTHON", "ANGARIUM_", "XDG_"))}
+    return kept | {"HOME": str(tmp_path / "home"), "TERM": "xterm-256color"}
+
+
+@pytest.fixture
+def without_network(tmp_path: Path, home: dict[str, str]) -> dict[str, str]:
     """Terminals in which what pip would fetch is there already: no test asks the network for it."""
     libraries = tmp_path / "libraries"
     libraries.mkdir()
@@ -45,11 +56,8 @@ def environment(tmp_path: Path) -> dict[str, str]:
     programs.mkdir()
     # Alone: beside it stands the program as these tests have it, and the reader is to have what he installed.
     (programs / "python3").symlink_to(Path(sys.executable).resolve())
-    kept = {key: value for key, value in os.environ.items() if not key.startswith(("PYTHON", "ANGARIUM_", "XDG_"))}
-    return kept | {
-        "HOME": str(tmp_path / "home"),
+    return home | {
         "PATH": f"{programs}:{os.environ['PATH']}",
-        "TERM": "xterm-256color",
         "PYTHONPATH": str(libraries),
         "PIP_NO_INDEX": "1",
         "PIP_NO_DEPS": "1",
@@ -58,9 +66,32 @@ def environment(tmp_path: Path) -> dict[str, str]:
     }
 
 
-def test_the_tutorial(tree: Path, environment: dict[str, str]) -> None:
+def test_the_tutorial(tree: Path, without_network: dict[str, str]) -> None:
     require_tool("baresip")
     page = (DOCS / "tutorial.md").read_text()
-    with Reader(tree, environment) as reader:
+    with Reader(tree, without_network) as reader:
         assert reader.follow(page) > 30
     assert not (tree / "try").exists()
+
+
+@pytest.mark.parametrize("page", ["howto-backup", "howto-move", "howto-prometheus"])
+def test_a_guide(page: str, tmp_path: Path, home: dict[str, str]) -> None:
+    require_tool("curl")
+    text = (DOCS / f"{page}.md").read_text()
+    with Reader(tmp_path, home | {"PATH": f"{Path(angarium()[0]).parent}:{os.environ['PATH']}"}) as reader:
+        assert reader.follow(text) > 5
+
+
+def test_what_the_guides_watch_is_counted() -> None:
+    text = (DOCS / "howto-prometheus.md").read_text()
+    names = set(re.findall(rf"{PREFIX}([a-z_]+)", text))
+    assert len(names) > 8
+    assert names - set(ABOUT) == set()
+
+
+def test_what_prometheus_reads_is_yaml() -> None:
+    yaml = pytest.importorskip("yaml")
+    pages = re.findall(r"^```yaml\n(.*?)^```", (DOCS / "howto-prometheus.md").read_text(), re.MULTILINE | re.DOTALL)
+    scrape, rules = map(yaml.safe_load, pages)
+    assert [job["job_name"] for job in scrape["scrape_configs"]] == ["angarium"]
+    assert all({"alert", "expr"} <= set(rule) for group in rules["groups"] for rule in group["rules"])
