@@ -19,6 +19,8 @@ exclude_patterns = ["_ext"]
 myst_heading_anchors = 4
 # Examples are shown as they are: most are lines of a shell.
 highlight_language = "none"
+# "--wait" is an option, not a dash.
+smartquotes = False
 html_theme = "furo"
 html_title = f"Angarium {version}"
 html_show_copyright = False

@@ -74,9 +74,21 @@ def test_the_tutorial(tree: Path, without_network: dict[str, str]) -> None:
     assert not (tree / "try").exists()
 
 
-@pytest.mark.parametrize("page", ["howto-backup", "howto-move", "howto-prometheus"])
+PROGRAMS = {
+    "clients": ("baresip", "sipp", "sipsak"),
+    "howto-backup": (),
+    "howto-move": (),
+    "howto-prometheus": ("curl",),
+}
+"""Pages, and what their readers need beside ours."""
+
+
+@pytest.mark.parametrize("page", PROGRAMS)
 def test_a_guide(page: str, tmp_path: Path, home: dict[str, str]) -> None:
-    require_tool("curl")
+    for program in PROGRAMS[page]:
+        require_tool(program)
+    # What they read of the source tree.
+    (tmp_path / "tests").symlink_to(ROOT / "tests")
     text = (DOCS / f"{page}.md").read_text()
     with Reader(tmp_path, home | {"PATH": f"{Path(angarium()[0]).parent}:{os.environ['PATH']}"}) as reader:
         assert reader.follow(text) > 5
