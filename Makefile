@@ -5,15 +5,19 @@ BIN := $(VENV)/bin
 TYPED := $(wildcard actors sip_adapter apps examples tests benchmarks docs)
 # What pytest is given: make test T="tests/apps -k config"
 T ?=
+# Where make demo-web serves: make demo-web PORT=0 takes any free one
+PORT ?= 8080
 
-.PHONY: help venv demo test run lint docs bench bench-routing faults clean
+.PHONY: help venv demo demo-web screenshots test run lint docs bench bench-routing faults clean
 
 help:
 	@echo "make demo    show that it works: messages delivered, one kept across a kill -9"
+	@echo "make demo-web  three nodes whose users write to each other, in the browser"
 	@echo "make test    run the tests (T='tests/apps -k name' for some of them)"
 	@echo "make run     start a node to try with a phone, on 127.0.0.1:5060 over UDP and TCP"
 	@echo "make lint    check style, types and imports"
 	@echo "make docs    build the pages of docs/ into build/docs"
+	@echo "make screenshots  draw the pages of the console anew, into docs/screenshots"
 	@echo "make bench   measure rates, latency and memory"
 	@echo "make bench-routing  compare ways of finding a user in networks of up to 10,000 nodes"
 	@echo "make faults  the long fault runs: kills, power cuts, damaged files"
@@ -51,8 +55,19 @@ $(VENV)/.installed-dev: setup.cfg pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
 	@touch $(VENV)/.installed-run $(VENV)/.installed-test $@
 
+$(VENV)/.installed-gui: setup.cfg pyproject.toml
+	$(make_venv)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[gui]'
+	@touch $(VENV)/.installed-run $@
+
 demo: $(VENV)/.installed-run
 	@$(BIN)/angarium demo
+
+demo-web: $(VENV)/.installed-gui
+	@$(BIN)/angarium demo --nodes 3 --monitor --listen 127.0.0.1:$(PORT)
+
+screenshots: $(VENV)/.installed-test
+	$(BIN)/python -m docs.make_screenshots
 
 # First what runs in virtual time or in one process and keeps a core busy each; then what starts programs and mostly
 # waits for them; at last, one after the other, what needs the machine: browsers, and tests that judge seconds.

@@ -21,6 +21,7 @@ from apps.client.wire import Unreachable
 from apps.common.output import data as print_line
 from apps.common.values import Listen
 from apps.demo_stage import NAMES, Server, Stage
+from apps.demo_web import show
 
 PATIENCE = 8.0
 """Seconds for one step: each takes a few milliseconds, or the machine is very busy."""
@@ -32,15 +33,22 @@ TIMERS = Timers(timer_f=PATIENCE)
 @click.command()
 @click.option("--nodes", type=click.IntRange(1, len(NAMES)), default=1, help="Servers, in a line. [default: 1]")
 @click.option("--keep", is_flag=True, help="Keep the data folders, and name them.")
-def demo(nodes: int, keep: bool) -> None:
+@click.option("--monitor", is_flag=True, help="Let people write to each other, and show it in the browser.")
+@click.option(
+    "--listen", default="127.0.0.1:0", metavar="HOST:PORT", help="Where to serve --monitor. [default: a free port]"
+)
+def demo(nodes: int, keep: bool, monitor: bool, listen: str) -> None:
     """Start a node, exchange messages, kill it with -9 and start it again: nothing is lost or doubled.
 
     With --nodes 3 the sender is at the first server, who receives is at the last, and the middle one is killed.
+
+    With --monitor it kills nothing: it prints the address of the web console last, and runs until Ctrl-C. Needs the
+    extra `gui`.
     """
     folder = Path(tempfile.mkdtemp(prefix="angarium-demo-"))
     stage = Stage(folder, nodes)
     try:
-        asyncio.run(play(stage))
+        asyncio.run(show(stage, folder, listen) if monitor else play(stage))
     except (Unreachable, Refused, TimeoutError) as error:
         raise stage.failure(str(error) or "no answer in time") from error
     finally:

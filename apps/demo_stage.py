@@ -58,6 +58,22 @@ class Server:
         self.udp, self.tcp = listen(udp[0]), listen(tcp[0])
         return True
 
+    @property
+    def pid(self) -> int:
+        """The id of its process, 0 if there is none."""
+        return self._process.pid if self._process is not None else 0
+
+    @property
+    def running(self) -> bool:
+        """Tell whether its process lives."""
+        return self._process is not None and self._process.poll() is None
+
+    def reap(self) -> None:
+        """Note that it was ended by somebody else."""
+        if self._process is not None and not self.running:
+            self._process.communicate()
+            self._process = None
+
     def kill(self) -> None:
         """End it at once, as a crash or a power cut of the process would."""
         assert self._process is not None
