@@ -128,14 +128,15 @@ class Room:
         with ui.element("section").classes("card chat-head").props('aria-label="Registration"'):
             ui.label(printable(session.me.user)).classes("row-name")
             self._link = ui.label().classes("badge").props("role=status")
-            ui.label(f"at {printable(str(session.me.via))}").classes("hint wrap grow")
+            ui.label(f"at {printable(str(session.me.via))}").classes("hint wrap chat-at")
             ui.button("Deregister", on_click=leave).props("flat dense color=primary")
         self._trouble = ui.label().classes("chat-trouble").props("role=alert")
         with ui.element("div").classes("chat"):
             with ui.element("section").classes("card chat-people").props('aria-label="People"'):
-                self._new = field("Write to")
-                self._new.on("keydown.enter", self._open_new)
-                ui.button("Open", on_click=self._open_new).props("flat dense color=primary")
+                with ui.element("div").classes("bar chat-entry"):
+                    self._new = field("Write to").classes("grow")
+                    self._new.on("keydown.enter", self._open_new)
+                    ui.button("Open", on_click=self._open_new).props("flat dense color=primary")
                 self._people = ui.element("div").classes("chat-names").props("role=list")
             with ui.element("section").classes("card chat-talk").props('aria-label="Conversation"'):
                 self._title = ui.label().classes("card-title")
