@@ -60,6 +60,7 @@ from actors.messages.storage import (
 )
 from actors.model import Flow
 from actors.ref import Ref
+from actors.state.presence import OnlineCount
 
 REPEAT_AFTER = 0.2
 """Seconds until a command that Router or Storage failed on is repeated."""
@@ -119,6 +120,7 @@ class ClientManager(ActorBase[ClientManagerCommand]):
         self._expiry_due = 0.0
         self._backlog = 0
         self._backlog_due = 0.0
+        self._online = OnlineCount()
 
     def on_start(self) -> None:
         """Ask the store for what outlived the last run."""
@@ -380,8 +382,11 @@ class ClientManager(ActorBase[ClientManagerCommand]):
 
     def _report_gauges(self) -> None:
         registry = self._core.registry
-        gauges = (("users", float(len(registry))), ("flows_bound", float(registry.flows)))
-        self._core.refs.monitor.tell(SetGauges(gauges=gauges))
+        gauges = [("users", float(len(registry))), ("flows_bound", float(registry.flows))]
+        self._online.step(registry, self._core.node_time())
+        if self._online.users is not None:
+            gauges.append(("users_online", float(self._online.users)))
+        self._core.refs.monitor.tell(SetGauges(gauges=tuple(gauges)))
 
 
 def _leave(item: Flow | Claim, error: Exception) -> None:

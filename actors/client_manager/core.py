@@ -27,6 +27,8 @@ from actors.state.log_lines import LogLimit
 from actors.state.notices import NoticeDesk
 from actors.state.outbox import Outbox
 
+NEWS = 20
+"""Users of whom it is told within a second that they came, and as many that they went."""
 COMMIT_WITHIN = 10.0
 """Seconds after its arrival within which a submission is committed, or refused (PROTOCOL 5)."""
 
@@ -108,6 +110,7 @@ class Core:
         self.node_key = b""
         self.realm = ""
         self._warnings = LogLimit()
+        self._news = LogLimit(burst=NEWS, window=1.0)
         self._numbers = itertools.count(1)
         self._pending: dict[int, Any] = {}
 
@@ -117,6 +120,11 @@ class Core:
         if held_back is not None:
             more = f" ({held_back} more before it)" if held_back else ""
             self.outbox.event(Level.WARNING, kind, text + more, user, message_id)
+
+    def tell(self, kind: str, text: str, user: str) -> None:
+        """Note who came and went, for who watches; when all come back at once, some of them."""
+        if self._news.allow(kind, self.now()) is not None:
+            self.outbox.event(Level.DEBUG, kind, text, user)
 
     def expect(self, what: Any) -> int:
         """Remember what an answer will be about; gives the request's number."""

@@ -27,6 +27,8 @@ class Saving(NamedTuple):
     changed: tuple[DeviceKey, ...]
     new: bool
     """It creates the user."""
+    was_online: bool
+    """He could be reached before it."""
 
 
 class SavingDevices(NamedTuple):
@@ -127,7 +129,7 @@ class Registrations:
 
     def _save(self, request: Registration, changes: Plan, *, new: bool) -> None:
         """Put the plan into memory, so that the next REGISTER sees it, and onto the disk; the 200 follows."""
-        core = self._core
+        core, was_online = self._core, self._is_online(request.user)
         if new:
             core.registry.put_account(Account(name=request.user, created=core.clock.wall()))
         for key in changes.forgotten:
@@ -137,7 +139,8 @@ class Registrations:
             core.registry.put_device(request.user, device)
         lasting = tuple(device for device in changes.changed if not device.key.startswith(GUEST))
         forgotten = tuple(key for key in changes.forgotten if not key.startswith(GUEST))
-        number = core.expect(Saving(request, tuple(device.key for device in changes.changed), new))
+        changed = tuple(device.key for device in changes.changed)
+        number = core.expect(Saving(request, changed, new, was_online))
         core.refs.storage.tell(
             SaveRegistration(
                 reply_to=core.refs.me,
@@ -170,7 +173,19 @@ class Registrations:
                 fresh.add(key)
         self._confirm(what.request.transaction, record)
         core.outbox.count("registrations_total")
+        self._tell_presence(what, user)
         self._deliver(record, what.changed, fresh)
+
+    def _tell_presence(self, what: Saving, user: UserName) -> None:
+        online, flow = self._is_online(user), what.request.flow
+        if online and not what.was_online:
+            self._core.tell("registered", f"{user} is here, at {flow.transport} {flow.host}:{flow.port}", user)
+        elif what.was_online and not online:
+            self._core.tell("deregistered", f"{user} has deregistered", user)
+
+    def _is_online(self, user: UserName) -> bool:
+        record = self._core.registry.get(user)
+        return record is not None and any(True for _ in record.bindings(self._core.node_time()))
 
     def _deliver(self, record: UserRecord, changed: Iterable[DeviceKey], fresh: set[DeviceKey]) -> None:
         core, now = self._core, self._core.now()
@@ -216,6 +231,8 @@ class Registrations:
             else:
                 core.registry.put_device(user, device)
                 core.outbox.bindings.append((user, key))
+            if not self._is_online(user):
+                core.tell("connection-closed", f"{user} is away: his connection has ended", user)
 
     # Writing what no phone waits for.
 

@@ -123,13 +123,13 @@ class NodeReader:
         return await ask_async(self.actors.client_manager, command, UsersListed, timeout)
 
     async def online(self, gauges: dict[str, float]) -> int | None:
-        """Tell how many users can be reached now; None where nobody counts them and they are many."""
-        if "users_online" in gauges:
-            return int(gauges["users_online"])
+        """Tell how many users can be reached now: of many as the node counted last, None if it has not yet."""
         if time.monotonic() >= self._counted + COUNT_EVERY:
             listed = await self.users(limit=FEW)
             self._online = sum(info.online for info in listed.users) if listed.total <= FEW else None
             self._counted = time.monotonic()
+        if self._online is None and "users_online" in gauges:
+            return int(gauges["users_online"])
         return self._online
 
 

@@ -28,6 +28,7 @@ from actors.messages.client_manager import (
     UsersListed,
 )
 from actors.messages.lifecycle import ActorFailed, CommandFailed
+from actors.messages.monitor import ReportEvent
 from actors.messages.requests import OutboundRequest
 from actors.messages.router import (
     FindNames,
@@ -86,7 +87,7 @@ from actors.model import (
     UserName,
 )
 from actors.testing import Probe, Started, running
-from tests.actors.bench import Requests, contact, flow
+from tests.actors.bench import Bench, Requests, contact, flow
 
 BOB, ALICE = UserName("bob"), UserName("alice")
 make = Requests()
@@ -572,3 +573,12 @@ def test_expired_mail_is_looked_for_once_at_a_time(busy: Desk) -> None:
     one.actor.serve(ExpiredFound(looking.request, ()))
     one.actor.advance(1)
     one.storage.expect(FindExpired)
+
+
+def test_who_watches_is_told_who_comes_and_goes() -> None:
+    with Bench() as bench:
+        bench.register("alice", over=flow(1))
+        bench.register("alice", over=flow(1))  # a refresh is no news
+        bench.register("alice", over=flow(1), expires=0)
+        told = [item.kind for item in bench.monitor.messages if isinstance(item, ReportEvent) and item.user == "alice"]
+        assert told == ["registered", "deregistered"]

@@ -15,12 +15,14 @@ from actors.messages.client_manager import (
     AskStates,
     ClaimConflicts,
     DeliveriesEnded,
+    DeregisterContacts,
     FlowsClosed,
     FlowsSeen,
     ForgetDevice,
     ListUsers,
     MailStored,
     MoveUser,
+    RegisterContact,
     RegisterContacts,
     RelaysArrived,
     RemoveUser,
@@ -37,7 +39,7 @@ from actors.messages.monitor import (
     Subscribe,
     Unsubscribe,
 )
-from actors.messages.requests import StateQuestion, Submission
+from actors.messages.requests import ContactItem, StateQuestion, Submission
 from actors.messages.router import (
     FindNames,
     MessagesRouted,
@@ -81,6 +83,7 @@ from actors.messages.storage import (
     MoveMessages,
     OpenStore,
     QueueRead,
+    ReadMailboxes,
     ReadMessageState,
     ReadNeighbours,
     ReadQueue,
@@ -240,12 +243,17 @@ class Story:
         self.ask(node.client_manager, AddUser, name=name, ha1_md5="", ha1_sha256="")
         self.ask(node.client_manager, AddUsers, items=((name, "", ""), frank))
         self.ask(node.client_manager, ListUsers)
+        there = ContactItem(b"sip:hugo@10.9.9.9", "hugo", "10.9.9.9", None, 3600, 1.0, "", 0, ())
+        hugo, phone = UserName("hugo"), Flow("udp", 0, "10.9.9.9", 5060)
+        self.ask(node.client_manager, RegisterContact, user=hugo, contact=there, flow=phone, aor_host="a")
+        self.ask(node.client_manager, DeregisterContacts, user=hugo, contact=there.uri)
         self.ask(node.client_manager, ForgetDevice, user=UserName("carol"), device=self.carol.device_key)
         self.alice.send("erin")
         self.world.simulation.run_for(2)
         self.ask(node.client_manager, RemoveUser, name=name)
         self.ask(node.storage, ReadMessageState, id=MessageId("x"))
         self.ask(node.storage, ReadStoreStats)
+        self.ask(node.storage, ReadMailboxes)
         self.ask(node.storage, ReadUser, name=name)
         self.ask(node.monitor, ReadMonitor)
         self.ask(node.monitor, ReadJourney, id=MessageId("x"))
