@@ -17,6 +17,7 @@ import pytest
 
 from apps.commands import COMMANDS
 from apps.common.config import FIELDS
+from apps.common.exits import Exit
 from apps.node.metric_names import ABOUT
 
 ROOT = Path(__file__).parents[1]
@@ -100,12 +101,25 @@ def test_the_reference_is_whole(built: Path) -> None:
     assert "from the program" not in commands + settings + metrics + admin
 
 
+def test_people_have_written_of_each_setting_command_and_exit_code() -> None:
+    configuration, commands = (DOCS / "configuration.md").read_text(), (DOCS / "commands.md").read_text()
+    assert [key for key in FIELDS if f"`{key}`" not in configuration] == []
+    assert [name for name in COMMANDS if not re.search(rf"^## angarium .*\b{name}\b", commands, re.MULTILINE)] == []
+    for page in (commands, (ROOT / "README.md").read_text()):
+        assert [code for code in Exit if f"\n| {code.value} | " not in page] == []
+
+
 def test_pictures_stand_in_the_pages(built: Path) -> None:
     pictures = {path.name for kind in ("svg", "png") for path in DOCS.rglob(f"*.{kind}")}
-    shown = " ".join(page.read_text() for page in built.glob("*.html"))
+    shown = " ".join(page.read_text() for page in built.glob("*.html")) + as_html((ROOT / "README.md").read_text())
     # Of a plot that is there in two formats one will do.
     stems = {name.rsplit(".", 1)[0] for name in pictures}
     assert [stem for stem in stems if not re.search(rf'src="[^"]*{re.escape(stem)}\.', shown)] == []
+
+
+def as_html(markdown: str) -> str:
+    """Return the pictures of a page that is not built."""
+    return " ".join(f'<img src="{target}">' for target in re.findall(r"!\[[^\]]*\]\(([^)\s]+)", markdown))
 
 
 def anchors(page: Path) -> set[str]:
