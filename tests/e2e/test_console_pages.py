@@ -2,37 +2,17 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
-from pathlib import Path
+from contextlib import ExitStack
 from typing import Any
-from urllib.parse import urlsplit
 
 import pytest
 
+from tests.e2e.browser import Watched, serving
 from tests.monitor.fake_node import FakeNode, beside, user
-from tests.ports import HOST, free_port
 
-playwright = pytest.importorskip("playwright.sync_api")
-CHROMIUM = "/usr/bin/chromium"
-FLAGS = (
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-)
 HOSTILE = "<img src=x onerror=document.title='owned'><script>document.title='owned'</script>{{ 7 * 7 }}\u202e\x1b[31m"
 PAGES = ("/", "/users", "/neighbours", "/message/some-id", "/plots", "/logs")
-TIMEOUT = 15_000
-"""Milliseconds in which a page must show what it should."""
-pytestmark = pytest.mark.skipif(not Path(CHROMIUM).exists(), reason="needs Debian's chromium")
 
 
 def hostile_node() -> FakeNode:
@@ -67,59 +47,8 @@ def console(node: FakeNode, tmp_path_factory: pytest.TempPathFactory) -> Iterato
     folder = tmp_path_factory.mktemp("console")
     with ExitStack() as stack:
         stack.enter_context(beside(node))
-        yield stack.enter_context(serving(node, folder))
+        yield stack.enter_context(serving([node.url], folder))
     assert list(folder.iterdir()) == []
-
-
-@contextmanager
-def serving(node: FakeNode, folder: Path) -> Iterator[str]:
-    """Run `angarium monitor` in that folder."""
-    address = f"{HOST}:{free_port()}"
-    command = [sys.executable, "-m", "apps.main", "monitor", "--node", node.url, "--listen", address]
-    # NiceGUI serves otherwise where it believes to be under test itself.
-    environ = {key: value for key, value in os.environ.items() if key != "PYTEST_CURRENT_TEST"}
-    environ["PYTHONPATH"] = str(Path(__file__).parents[2])
-    with subprocess.Popen(command, cwd=folder, env=environ, stdout=subprocess.PIPE, text=True) as process:
-        try:
-            assert process.stdout is not None
-            assert process.stdout.readline() == f"ready http://{address}\n"
-            yield f"http://{address}"
-        finally:
-            process.terminate()
-        assert process.wait(20) == 0
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with playwright.sync_playwright() as play:
-        launched = play.chromium.launch(executable_path=CHROMIUM, args=list(FLAGS))
-        yield launched
-        launched.close()
-
-
-class Watched:
-    """A page that notes what it asked for and what went wrong in it."""
-
-    def __init__(self, browser: Any, width: int, scheme: str) -> None:
-        self._context = browser.new_context(viewport={"width": width, "height": 860}, color_scheme=scheme)
-        self.page = self._context.new_page()
-        self.page.set_default_timeout(TIMEOUT)
-        self.outside: list[str] = []
-        self.wrong: list[str] = []
-        self.page.on("request", self._asked)
-        self.page.on("pageerror", lambda error: self.wrong.append(str(error)))
-        self.page.on("console", lambda said: self.wrong.append(said.text) if said.type == "error" else None)
-
-    def _asked(self, request: Any) -> None:
-        url = urlsplit(request.url)
-        if url.scheme not in ("data", "blob") and url.hostname != HOST:
-            self.outside.append(request.url)
-
-    def close(self) -> None:
-        """End it, and fail if anything was asked outside or went wrong."""
-        self._context.close()
-        assert self.outside == []
-        assert self.wrong == []
 
 
 @pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (390, "dark")])
