@@ -10,6 +10,8 @@ import asyncio
 from collections.abc import Awaitable, Callable, Collection
 from typing import Any, NamedTuple
 
+from msgspec.structs import replace
+
 from actors.messages.links import AskJourney, ToldJourney, ToldStep
 from actors.messages.server_manager import AskFar, FarAnswered
 from actors.model import UNROUTED, End, MessageId, NodeName, QueueName, Step, UserName, queue_node, queue_user
@@ -21,6 +23,12 @@ from apps.node.asking import AskError, ask_async
 BUDGET = 64
 """Nodes that are asked for one journey."""
 SECONDS = 5.0
+MOST_STEPS = 64
+"""Steps that one node may tell, as many as ours tell."""
+LONGEST = 300
+"""Characters of a text that one node may tell."""
+LATEST = 253_402_300_799.0
+"""Unix seconds of the end of the year 9999: later no calendar goes."""
 
 
 class Answered(NamedTuple):
@@ -50,7 +58,8 @@ def asker(server_manager: Ref[Any], message: MessageId) -> Ask:
         told = answer.reply.journey
         if not answer.answered or told is None:
             return Answered(node, None, answer.reason or f"it answered {answer.status}")
-        return Answered(answer.reply.home or node, told)
+        # A node asked by name speaks for itself, whatever name it gives.
+        return Answered(node or answer.reply.home, told)
 
     return ask
 
@@ -94,9 +103,10 @@ class Walk:
         node, told = answer.node, answer.told
         if told is None:
             if not home:
-                self.silent[node] = answer.reason
+                self.silent[node] = answer.reason[:LONGEST]
             return
         self._asked.add(node)
+        told = bounded(told)
         self.silent.pop(node, None)
         self.told[node] = told
         if knows(told):
@@ -108,7 +118,7 @@ class Walk:
         known = {node: told for node, told in self.told.items() if knows(told)}
         silent = {node: why for node, why in self.silent.items() if not known or node in self._named}
         left = self._named - set(self.told) - set(silent)
-        silent |= dict.fromkeys(left, "there was no time left, or too many to ask")
+        silent |= dict.fromkeys(sorted(left)[:BUDGET], "there was no time left, or too many to ask")
         return merge(self._message, known, silent)
 
 
@@ -155,6 +165,24 @@ async def _asked(ask: Ask, node: NodeName, user: UserName, seconds: float) -> An
 
 
 # What answers mean.
+
+
+def bounded(told: ToldJourney) -> ToldJourney:
+    """What a node tells as one that is right could tell it: not more, no longer texts, times that a calendar has."""
+    steps = [step for step in told.steps if 0.0 <= step.at <= LATEST][:MOST_STEPS]
+    return replace(
+        told,
+        sender=UserName(told.sender[:LONGEST]),
+        recipient=UserName(told.recipient[:LONGEST]),
+        accepted=min(max(0.0, told.accepted), LATEST),
+        ended=min(max(0.0, told.ended), LATEST),
+        end=told.end[:LONGEST],
+        reason=told.reason[:LONGEST],
+        queue=told.queue[:LONGEST],
+        path=told.path[:BUDGET],
+        steps=tuple(replace(step, step=step.step[:LONGEST], detail=step.detail[:LONGEST]) for step in steps),
+        neighbours=told.neighbours[:BUDGET],
+    )
 
 
 def knows(told: ToldJourney) -> bool:
