@@ -24,9 +24,8 @@ def ladder(journey: Journey) -> str:
     width = max((len(printable(step.node)) for step in steps), default=0)
     for number, step in enumerate(steps):
         mark = "`-" if number == len(steps) - 1 else "|-"
-        line = (
-            f"  {mark} {_clock(step.at)}  +{step.at - steps[0].at:.3f} s  {printable(step.node):<{width}}  {step.step}"
-        )
+        passed = f"{_clock(step.at)}  +{step.at - steps[0].at:.3f} s"
+        line = f"  {mark} {passed}  {printable(step.node):<{width}}  {printable(step.step)}"
         lines.append(f"{line}  {printable(step.detail)}" if step.detail else line)
     lines += [printable(f"  ?  server {item.node} is silent: {item.reason}") for item in journey.silent]
     return "\n".join(lines)

@@ -84,6 +84,7 @@ def test_nothing_from_the_network_is_markup() -> None:
         TracedStep(1.0, evil, "accepted"),
         TracedStep(2.0, evil, "sent", evil, evil),
         TracedStep(3.0, evil, "waiting", evil),
+        TracedStep(4.0, evil, evil, evil),
     )
     journey = Journey(evil, evil, evil, state=evil, reason=evil, steps=steps, silent=(SilentNode(evil, evil),))
     for text in (ladder(journey), mermaid(journey), svg(journey)):
