@@ -61,7 +61,7 @@ class Trail:
     @staticmethod
     def _at_its_end(told: ToldJourney) -> str:
         if told.end:
-            return told.end
+            return told.end if told.end in tuple(End) else UNKNOWN  # it becomes a header
         return WAITING if told.anyone else str(End.DELIVERED)
 
 

@@ -137,6 +137,13 @@ def test_nobody_else_is_told() -> None:
     assert trail.state == "unknown"
 
 
+def test_a_liar_writes_no_header() -> None:
+    trail = Trail(ALICE, A)
+    trail.next()
+    trail.heard(ToldJourney(sender=ALICE, recipient=BOB, end="delivered\r\nContact: <sip:liar@x>"))
+    assert trail.state == "unknown"
+
+
 def test_what_waits_for_a_neighbour_may_be_there_already_or_at_its_home() -> None:
     trail = Trail(ALICE, A)
     trail.next()
