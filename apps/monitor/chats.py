@@ -121,8 +121,13 @@ class Session(View):
     # What the engine tells.
 
     def line(self, line: Line) -> None:
-        """Take a new or changed line."""
+        """Take a new or changed line; the first one opens its conversation."""
         self.chat.take(line)
+        if not self.chat.peer:
+            try:
+                self.open(line.peer)
+            except ChatError as error:
+                self.trouble(str(error))
 
     def link(self, link: Link, why: str) -> None:
         """Note how it stands with the registration; the engine keeps it."""
