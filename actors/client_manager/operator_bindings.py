@@ -14,7 +14,6 @@ from actors.model import POSTMASTER, Flow, TransactionKey
 
 PREFIX = b"operator:"
 """Begins the transactions of such REGISTERs; a SipAdapter never sees them."""
-CALL_ID = b"operator"
 NOBODY = Flow("udp", 0, "", 0)
 
 Command = RegisterContact | DeregisterContacts
@@ -101,8 +100,9 @@ class OperatorBindings:
                 user=command.user,
                 aor_host=aor_host,
                 from_user=command.user,
-                call_id=CALL_ID,
-                cseq=int(self._core.clock.wall() * 1000) + self._number,  # higher than before, in any run
+                # One of its own, so that no clock and no earlier run decides whether it comes in order.
+                call_id=b"operator-%032x" % self._core.random.getrandbits(128),
+                cseq=1,
                 contacts=contacts,
                 star=star,
                 expires=0 if star else None,

@@ -87,6 +87,16 @@ def test_deregistering_ends_one_contact_or_all_and_mail_waits() -> None:
         assert bench.waiting() == 1
 
 
+def test_a_wall_clock_that_was_put_back_refuses_no_operator() -> None:
+    with Bench() as bench:
+        assert not bind(bench).error
+        bench.clock.jump_wall(-86_400.0)
+        assert not bind(bench, port=2).error
+        assert not unbind(bench).error
+        bench.restart()
+        assert not bind(bench).error
+
+
 def test_nobody_is_made_where_accounts_are_needed() -> None:
     with Bench(open_mode=False) as bench:
         assert bind(bench).error == "unknown"
