@@ -98,7 +98,8 @@ class Terminal:
     @property
     def shown(self) -> str:
         """All it has shown, without the escape sequences that move and colour."""
-        return ESCAPES.sub("\n", COLOURS.sub("", self._shown)).replace("\r", "\n")
+        plain = ESCAPES.sub("\n", COLOURS.sub("", self._shown)).replace("\r", "\n")
+        return re.sub(r"\n\s*\n", "\n", plain)
 
     def shows(self, expected: str) -> bool:
         """Tell whether it shows that, behind what was seen before; if so, it is seen."""
@@ -183,7 +184,7 @@ class Reader:
             self._terminals[name].type(body.strip() + "\r")
         elif name:
             seen = wait_until(lambda: self._terminals[name].shows(body), WITHIN)
-            assert seen, f"{name} does not show:\n{body}\nbut:\n{self._terminals[name].shown}"
+            assert seen, f"{name} does not show:\n{body}\nbut:\n{self._terminals[name].shown[-3000:]}"
         else:
             assert found_in(self._said, body) is not None, f"expected:\n{body}\nshown:\n{self._said}"
 

@@ -18,6 +18,7 @@ ABOUT: dict[str, str] = {
     "users_arrived_total": "Users who moved here.",
     "messages_moved_total": "Messages that went with a user who moved away.",
     "users": "Accounts on this node.",
+    "users_online": "Users of this node who can be reached now.",
     "flows_bound": "Connections and addresses that devices are registered over.",
     # The store.
     "store_messages": "Messages in the custody of this node.",
