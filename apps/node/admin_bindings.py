@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from ipaddress import IPv6Address, ip_address
 from typing import Any
 
@@ -25,6 +26,10 @@ SIP_PORT = 5060
 MIN_EXPIRES = 60
 MAX_EXPIRES = 7200
 """As the registrar has them."""
+LONGEST = 500
+"""Bytes of a contact: a request to it is to fit a datagram."""
+EVERYWHERE = {"0.0.0.0", "::"}
+"""Listening there is listening at all addresses of the machine."""
 NO_USER = (404, "there is no such user here")
 ELSEWHERE = (403, "he lives at another node, or the name is reserved")
 
@@ -70,6 +75,8 @@ class BindingsApi:
             raise ApiError(400, "bad-data", str(error)) from None
         listener, address = self._listener(item.host)
         flow = Flow("udp", listener, item.host, item.port or SIP_PORT)
+        if is_own(flow.host, flow.port, self._reader.facts.addresses):
+            raise ApiError(400, "bad-data", "this node itself is at that address: each message would come back to it")
 
         def command(reply_to: Ref[Any], number: int) -> RegisterContact:
             return RegisterContact(reply_to, number, name, item, flow, address)
@@ -106,6 +113,8 @@ def contact(new: NewBinding) -> ContactItem:
     """Read a contact to bind; `ValueError` says what is wrong."""
     example = "write sip:alice@127.0.0.1:5062"
     raw = new.contact.encode("utf-8", "surrogateescape")
+    if len(raw) > LONGEST:
+        raise ValueError(f"a contact has at most {LONGEST} bytes")
     try:
         uri = parse_uri(raw)
     except SipError as error:
@@ -125,6 +134,22 @@ def contact(new: NewBinding) -> ContactItem:
         reg_id=0,
         params=(),
     )
+
+
+def is_own(host: str, port: int, addresses: tuple[str, ...]) -> bool:
+    """Tell whether a node that listens at `addresses` (`udp://HOST:PORT`) is itself at this UDP address."""
+    found = [values.listen(text) for text in addresses]
+    hosts = {one.host for one in found if one.transport == values.Transport.UDP and one.port == port}
+    return host in hosts or (bool(hosts & EVERYWHERE) and _is_of_this_machine(host))
+
+
+def _is_of_this_machine(host: str) -> bool:
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.bind((host, 0))
+        except OSError:
+            return False
+    return True
 
 
 def _address(uri: Uri, example: str) -> str:
