@@ -393,7 +393,13 @@ class Arriving:
             if name in self._busy:
                 self._drained.set(name, now + DRAIN_LIFE)
             elif self._merging.pop(name, None) is not None:
+                self._trust_no_more(name)
                 self._registrations.reread(name)
+
+    def _trust_no_more(self, name: UserName) -> None:
+        """A merge ended, or was never decided: only the homes in his account count."""
+        record = self._core.registry.get(name)
+        formers.trust(self._core, name, () if record is None else record.account.formers)
 
     def _forget(self, account: Account) -> None:
         """Only the way to his home is kept."""
@@ -415,6 +421,8 @@ class Arriving:
             core.registry.put_absent(pointer)
             core.claim((pointer,))
             core.stray.add(name)
+            # Whoever spoke of a move that was never decided is to vouch for nobody who comes to live here later.
+            formers.trust(core, name, ())
 
         self._read_user(None, name, read)
 

@@ -508,6 +508,21 @@ def test_prepared_in_vain_is_forgotten(new: Node) -> None:
     assert stored(new).account.home == A
 
 
+def test_who_spoke_of_a_move_in_vain_vouches_for_nobody(new: Node) -> None:
+    assert tell(new, prepare()) == [(A,)]
+    new.advance(PREPARED_LIFE + 1)
+    assert trusted(new) == [()]
+
+
+def test_who_spoke_of_a_merge_in_vain_vouches_for_nobody() -> None:
+    with Node(B, open_mode=True) as new:
+        assert new.register("bob").status == 200
+        nobody = seal_hashes(root_key(b"", REALM), "nonce", Account(BOB))
+        assert tell(new, msgspec.structs.replace(prepare(merge=True, grants=grants()), sealed=nobody)) == [(A,)]
+        new.advance(PREPARED_LIFE + 1)
+        assert trusted(new) == [()]
+
+
 def test_who_has_moved_on_is_past_every_step_of_the_move_before(new: Node) -> None:
     pointer = Account(BOB, epoch=4, home=C)
     new.ask(lambda reply: SaveAccounts(reply, 1, (pointer,)), AccountSaved, new.storage)
