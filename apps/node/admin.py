@@ -70,6 +70,11 @@ class AdminServer:
             where = f"{self._path} or {self._tcp}" if self._tcp else str(self._path)
             raise Failure(f"cannot serve the admin interface at {where}", why=str(error), code=Exit.CONFIG) from error
 
+    @property
+    def running(self) -> bool:
+        """Whether its thread has not ended."""
+        return self._thread.is_alive()
+
     def stop(self) -> None:
         """Answer what is being answered, close the sockets, end the thread."""
         if self._loop is not None and self._stop is not None and self._thread.is_alive():

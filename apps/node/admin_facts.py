@@ -124,12 +124,12 @@ class NodeReader:
 
     async def online(self, gauges: dict[str, float]) -> int | None:
         """Tell how many users can be reached now: of many as the node counted last, None if it has not yet."""
+        if gauges.get("users", 0.0) > FEW:
+            return int(gauges["users_online"]) if "users_online" in gauges else None
         if time.monotonic() >= self._counted + COUNT_EVERY:
             listed = await self.users(limit=FEW)
             self._online = sum(info.online for info in listed.users) if listed.total <= FEW else None
             self._counted = time.monotonic()
-        if self._online is None and "users_online" in gauges:
-            return int(gauges["users_online"])
         return self._online
 
 

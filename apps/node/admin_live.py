@@ -39,6 +39,8 @@ MAX_READERS = 32
 HEARTBEAT = 20.0
 """Seconds between two pings; a reader who does not answer within half of it is gone."""
 STEPS_EVERY = 0.2
+LEAVE_WITHIN = 1.0
+"""Seconds for a reader to take the word that the node stops."""
 MAX_BATCHES = 20_000
 """Batches of steps that wait to be summed up; the oldest are lost beyond."""
 
@@ -50,7 +52,7 @@ class LiveApi:
         """Take whom to ask; without logs there is nothing of that topic."""
         self._reader = reader
         self._logs = logs
-        self._open: set[web.WebSocketResponse] = set()
+        self._open: dict[web.WebSocketResponse, asyncio.Transport | None] = {}
 
     def routes(self) -> tuple[Route, ...]:
         """Name the path."""
@@ -71,9 +73,14 @@ class LiveApi:
         )
 
     async def close_all(self, _app: web.Application) -> None:
-        """Take leave of all readers."""
-        for socket in tuple(self._open):
-            await socket.close(code=WSCloseCode.GOING_AWAY, message=b"the node stops")
+        """Take leave of all readers; one that has stopped reading cannot hold the node up."""
+        sockets = tuple(self._open.items())
+        leaving = [asyncio.create_task(_leave(socket)) for socket, _ in sockets]
+        if leaving:
+            await asyncio.wait(leaving, timeout=LEAVE_WITHIN)
+        for _, transport in sockets:
+            if transport is not None:
+                transport.abort()
 
     async def live(self, request: web.Request) -> web.StreamResponse:
         """Tell what happens until the reader leaves."""
@@ -84,13 +91,18 @@ class LiveApi:
             raise ApiError(426, "upgrade", "this path is a WebSocket")
         if len(self._open) >= MAX_READERS:
             raise ApiError(503, "busy", f"{MAX_READERS} readers are connected already")
-        self._open.add(socket)
+        self._open[socket] = request.transport
         try:
             await socket.prepare(request)
             await Connection(self._reader, self._logs, socket, topics, interval).serve()
         finally:
-            self._open.discard(socket)
+            self._open.pop(socket, None)
         return socket
+
+
+async def _leave(socket: web.WebSocketResponse) -> None:
+    with contextlib.suppress(ConnectionError):
+        await socket.close(code=WSCloseCode.GOING_AWAY, message=b"the node stops")
 
 
 def wanted_topics(request: web.Request) -> frozenset[str]:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+import socket
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +28,7 @@ from actors.messages.monitor import (
 from actors.messages.server_manager import ListNeighbours, NeighbourInfo, NeighboursListed
 from actors.messages.storage import ReadStoreStats, StoreStatsRead
 from actors.model import MessageId, NodeName, Step
+from apps.common.values import Address
 from apps.node.admin import AdminServer
 from apps.node.admin_api import AdminApi
 from apps.node.admin_facts import NodeActors, NodeFacts
@@ -64,7 +67,7 @@ class Node:
             case Unsubscribe():
                 del self.subscribed[id(command.subscriber)]
             case ReadMonitor():
-                gauges = {"users_online": 2.0}
+                gauges = {"users": 1_001.0, "users_online": 2.0}
                 command.reply_to.tell(MonitorRead(command.request, (), (ALARM,), {"x_total": 1.0}, gauges))
             case ReadStoreStats():
                 command.reply_to.tell(StoreStatsRead(command.request, 3, 5, 4096, 0, 12, 1.5))
@@ -246,3 +249,41 @@ def test_a_reader_is_told_that_the_node_stops(tmp_path: Path) -> None:
     finally:
         server.stop()
     assert not node.subscribed
+
+
+def test_a_reader_who_has_stopped_reading_does_not_hold_up_the_end(tmp_path: Path) -> None:
+    node = Node()
+    api = AdminApi(NodeFacts("a", "r", "1", ()), NodeActors(node, node, node, node, node))
+    server = AdminServer(api.app, data=tmp_path, tcp=Address("127.0.0.1", 0))
+    server.start()
+    assert server.address is not None
+    with stalled_reader(server.address.port):
+        wait_until(lambda: bool(node.subscribed))
+        for _ in range(3_000):
+            node.publish(ReportEvent(1.0, Level.INFO, "kind", "x" * 2_000))
+        server.stop()
+        assert not server.running
+
+
+@contextmanager
+def stalled_reader(port: int) -> Iterator[None]:
+    with socket.socket() as reader:
+        reader.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2_048)
+        reader.connect(("127.0.0.1", port))
+        lines = (
+            "GET /v1/live?topics=events HTTP/1.1",
+            f"Host: 127.0.0.1:{port}",
+            "Connection: Upgrade",
+            "Upgrade: websocket",
+            "Sec-WebSocket-Version: 13",
+            "Sec-WebSocket-Key: MDEyMzQ1Njc4OWFiY2RlZg==",
+        )
+        reader.sendall("\r\n".join((*lines, "", "")).encode())
+        yield
+
+
+def wait_until(true: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + WITHIN
+    while not true():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
