@@ -1,6 +1,7 @@
 """`angarium where ID`: a message's journey over all servers that had to do with it, as text, picture or packets.
 
-Exit codes: 0 told; 2 usage; 66 no server that answers knows the message; 69 no node answers; 77 not allowed to ask.
+Exit codes: 0 told; 2 usage; 66 no server knows the message; 69 no node answers, or one that may know it is silent; 77
+not allowed to ask.
 """
 
 from __future__ import annotations

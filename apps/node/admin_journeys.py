@@ -35,7 +35,10 @@ class JourneysApi:
                 "Where a message is and how it got there, as all nodes that had to do with it tell; takes up to 5 s.",
                 Journey,
                 parameters=(Parameter("nodes", "1: ask other nodes too; 0: this one only", bool, 1),),
-                errors=((404, "no node that answered knows the message"),),
+                errors=(
+                    (404, "all nodes answered, and none knows the message"),
+                    (503, "no node that answered knows the message, but some were silent: `silent` names them"),
+                ),
             ),
         )
 
@@ -49,7 +52,8 @@ class JourneysApi:
         view = msgspec.to_builtins(found)
         if found.state == UNKNOWN and not found.steps:
             names = ", ".join(item.node for item in found.silent)
-            silent = f"; silent: {names}" if names else ""
-            view |= {"error": "unknown", "detail": f"no node knows a message {found.id}{silent}"}
-            return json_reply(view, 404)
+            if names:
+                detail = f"no node that answers knows a message {found.id}, but these were silent: {names}"
+                return json_reply(view | {"error": "incomplete", "detail": detail}, 503)
+            return json_reply(view | {"error": "unknown", "detail": f"no node knows a message {found.id}"}, 404)
         return json_reply(view)

@@ -27,6 +27,9 @@ MOST_STEPS = 64
 """Steps that one node may tell, as many as ours tell."""
 LONGEST = 300
 """Characters of a text that one node may tell."""
+SAME_MOMENT = 0.02
+"""Seconds within which the order of one node's notes says nothing."""
+TAKING = (Step.ACCEPTED, Step.STORED)
 LATEST = 253_402_300_799.0
 """Unix seconds of the end of the year 9999: later no calendar goes."""
 
@@ -244,10 +247,28 @@ def merge(message: MessageId, known: dict[NodeName, ToldJourney], silent: dict[N
         accepted_at=min(accepted, default=None),
         ended_at=at or None,
         reason=reason,
-        steps=tuple(sorted(_completed(steps, known), key=lambda step: step.at)),
+        steps=ordered(_completed(steps, known)),
         nodes=tuple(known),
         silent=tuple(SilentNode(node, reason) for node, reason in sorted(silent.items())),
     )
+
+
+def ordered(steps: list[TracedStep]) -> tuple[TracedStep, ...]:
+    """Sort steps by time, but not by less than a node's own clock tells: its actors note theirs one after the other.
+
+    What a node took in stands before what it did with it, and the end behind all else.
+    """
+    times: dict[str, list[float]] = {}
+    for step in steps:
+        times.setdefault(step.node, []).append(step.at)
+
+    def key(step: TracedStep) -> tuple[float, int]:
+        near = [at for at in times[step.node] if abs(at - step.at) <= SAME_MOMENT]
+        if step.step in TAKING:
+            return min(near), TAKING.index(step.step) - len(TAKING)
+        return (max(near), 1) if step.step == Step.ENDED else (step.at, 0)
+
+    return tuple(sorted(steps, key=key))
 
 
 def _verdict(told: ToldJourney, known: Collection[NodeName]) -> tuple[int, str, str, float]:

@@ -11,9 +11,9 @@ import msgspec
 
 from actors.messages.links import Reply, ToldJourney, ToldStep
 from actors.messages.server_manager import AskFar, FarAnswered
-from actors.model import MessageId, NodeName, UserName
-from apps.common.journey import Journey
-from apps.node.journeys import BUDGET, LATEST, Answered, alone, asker, walk
+from actors.model import MessageId, NodeName, Step, UserName
+from apps.common.journey import Journey, TracedStep
+from apps.node.journeys import BUDGET, LATEST, Answered, alone, asker, ordered, walk
 
 ID = MessageId("id-1")
 BOB = "contact:bob@127.0.0.1:5070"
@@ -200,3 +200,23 @@ def test_one_node_can_be_asked_alone() -> None:
     world = World(line())
     journey = asyncio.run(alone(ID, NodeName("a"), world.ask))
     assert (journey.state, journey.reason, journey.nodes, world.asked) == ("forwarded", "to b", ("a",), ["a"])
+
+
+def test_one_node_took_it_in_before_it_sent_it_on() -> None:
+    steps = [
+        TracedStep(10.0, "b", Step.FORWARDED, "to c", "c"),
+        TracedStep(10.0010, "c", Step.SENT, "phone", "phone"),
+        TracedStep(10.0013, "c", Step.STORED, "from b"),
+        TracedStep(10.5000, "c", Step.ENDED, "delivered"),
+        TracedStep(10.5000, "c", Step.ACKNOWLEDGED, "phone", "phone"),
+        TracedStep(12.0, "c", Step.STORED, "from b"),
+    ]
+    names = [(step.node, step.step) for step in ordered(steps)]
+    assert names == [
+        ("b", Step.FORWARDED),
+        ("c", Step.STORED),
+        ("c", Step.SENT),
+        ("c", Step.ACKNOWLEDGED),
+        ("c", Step.ENDED),
+        ("c", Step.STORED),
+    ]
