@@ -76,6 +76,8 @@ class Arrivals:
         self._arrived: dict[NodeName, list[Arrival]] = {}
         self._judged: list[Verdict] = []
         self._grants = GrantBook()
+        self._lapsing: set[UserName] = set()
+        """Users of whom something is to lapse: each has one timer."""
         self.received: dict[NodeName, int] = {}
         """Messages taken over in this run, by neighbour."""
 
@@ -111,10 +113,24 @@ class Arrivals:
 
     def trust(self, user: UserName, formers: tuple[FormerHome, ...]) -> None:
         """What former homes of a user have granted counts too, each until its time is over."""
-        core = self._core
         self._grants.trust(user, formers)
-        for former in formers:
-            core.after(former.until - core.node_time() + 1.0, lambda: self._grants.lapse(user, core.node_time()))
+        if formers and user not in self._lapsing:
+            self._lapsing.add(user)
+            self._lapse_later(user)
+
+    def _lapse_later(self, user: UserName) -> None:
+        """Forget what he is believed by when the first of it is over; one timer a user, however often he moves."""
+        core = self._core
+        first = self._grants.first_end(user)
+        if first is None:
+            self._lapsing.discard(user)
+            return
+
+        def lapse() -> None:
+            self._grants.lapse(user, core.node_time())
+            self._lapse_later(user)
+
+        core.after(max(0.0, first - core.node_time()) + 1.0, lapse)
 
     # Routing.
 

@@ -77,6 +77,10 @@ class GrantBook:
         """Forget what counts no more."""
         self.trust(user, living(self._formers.get(user, ()), now))
 
+    def first_end(self, user: UserName) -> float | None:
+        """When the first of what he is believed by ends, in node time; None: there is nothing."""
+        return min((former.until for former in self._formers.get(user, ())), default=None)
+
     def holds(self, node_key: bytes, envelope: Envelope, now: float) -> bool:
         """Tell whether a message bears a live grant for its sender at its origin, of this node or a former home."""
         routing = envelope.routing
