@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import importlib
 from difflib import get_close_matches
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NoReturn
 
 import rich_click as click
+from click.exceptions import NoArgsIsHelpError
 
 from apps.common.exits import Exit, Failure
 from apps.main import version_line
@@ -72,6 +73,25 @@ class LazyGroup(click.RichGroup):
         except Failure as failure:
             failure.show()
             ctx.exit(failure.exit_code)
+        except click.UsageError as error:
+            _usage(ctx, error)
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Read the options before the command."""
+        try:
+            return super().parse_args(ctx, args)
+        except click.UsageError as error:
+            return _usage(ctx, error)
+
+
+def _usage(ctx: click.Context, error: click.UsageError) -> NoReturn:
+    """End with one line; a group that was called without a command shows its help instead."""
+    if isinstance(error, NoArgsIsHelpError):
+        raise error
+    where = error.ctx or ctx
+    message = error.format_message().rstrip(".")
+    Failure(message, do=f"see {where.command_path} -h", code=Exit.USAGE).show()
+    ctx.exit(Exit.USAGE)
 
 
 def load(name: str) -> click.Command:

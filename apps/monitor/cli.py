@@ -12,6 +12,7 @@ import importlib.util
 import os
 import signal
 import socket
+from ipaddress import ip_address
 from pathlib import Path
 
 import rich_click as click
@@ -61,8 +62,13 @@ def monitor(nodes: tuple[str, ...], listen: str, admin_token_file: Path | None, 
         targets = [target(text) for text in nodes] or [
             target(f"unix:{os.environ.get('ANGARIUM_DATA') or DEFAULT_DATA}")
         ]
+        if not is_loopback(host):
+            ip_address(host)
     except ValueError as error:
-        raise click.UsageError(str(error)) from None
+        text = str(error)
+        if "does not appear" in text:
+            text = f"--listen {listen!r} is no address of this machine; write 127.0.0.1:{PORT}, or [::1]:{PORT}"
+        raise click.UsageError(text) from None
     token = read_token(admin_token_file) if admin_token_file else ""
     if not is_loopback(host) and not token:
         raise Failure(
