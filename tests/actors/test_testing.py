@@ -147,4 +147,5 @@ def test_context_takes_what_it_is_given() -> None:
         "scheduler",
         "supervisor",
         "dead_letters",
+        "debug",
     }
