@@ -140,7 +140,7 @@ class Node:
             (event,)[: command.limit],
             self.alarms,
             {"messages_accepted_total": 5.0, 'answers_total{status="200"}': 4.0, "bad name": 1.0},
-            {"users_online": 2.0},
+            {"users": 1_001.0, "users_online": 2.0},
         )
 
 
